@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every struct that user space reads or writes too. speaker/dataplane/layout.py mirrors it and a
+ * test compares the two through BTF. A change here raises LAYOUT_VERSION, which names the bpffs
+ * directory, so that a new version never misreads the pins of an old one.
+ */
+#ifndef STENTOR_LAYOUT_H
+#define STENTOR_LAYOUT_H
+
+#include <linux/if_ether.h>
+#include <linux/types.h>
+
+#define LAYOUT_VERSION 1
+#define MAX_CELLS 64 /* attached (interface, VLAN) pairs on one node */
+#define MAX_PROBES 8 /* slots looked at before a lookup gives up; the writer keeps to it */
+
+/* What the program does with a question about a VIP. One byte, flipped by user space. */
+enum slot_state {
+	SLOT_PASS = 0, /* known, counted, not ours to judge: the kernel decides */
+	SLOT_HELD = 1, /* we hold it here: answer with the slot's LLADDR under a valid lease */
+	SLOT_GIVEN = 2, /* given away, TAKE not heard yet: answer with the new holder's LLADDR */
+	SLOT_ELSEWHERE = 3, /* held by another node or interface: drop under a valid lease */
+	SLOT_COUNT = 4, /* announced by BGP alone: count, never answer nor drop */
+	SLOT_WEAK = 5, /* taken without a witness: answers, never claims (OWNERSHIP.md 4) */
+	SLOT_DEAD = 6, /* removed, keeps the probe chain: nothing matches it */
+};
+
+/*
+ * LLADDR and state in one aligned word, so that a flip is a single store that no frame can see
+ * half done.
+ */
+struct voice {
+	__u8 lladdr[ETH_ALEN]; /* the answer's LLADDR, wire order */
+	__u8 state; /* enum slot_state */
+	__u8 flags; /* 0 */
+};
+_Static_assert(sizeof(struct voice) == 8, "one store");
+
+/* Open-addressed tables: key (ifindex, VLAN, address); ifindex 0 ends a probe chain. */
+struct slot4 {
+	__be32 addr;
+	__u32 ifindex;
+	struct voice voice __attribute__((aligned(8)));
+	__u16 vlan; /* 0 = untagged */
+	__u16 cell; /* index into cells */
+	__u32 stat; /* index into stats */
+};
+_Static_assert(sizeof(struct slot4) == 24, "stride of vips4");
+
+struct slot6 {
+	__be32 addr[4];
+	struct voice voice __attribute__((aligned(8)));
+	__u32 ifindex;
+	__u16 vlan;
+	__u16 cell;
+	__u32 stat;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct slot6) == 40, "stride of vips6");
+
+/* State of an attached (interface, VLAN), OWNERSHIP.md Words. */
+enum cell_state {
+	CELL_RELEASED = 0, /* no herald speaks here: everything passes */
+	CELL_OWNING = 1, /* a herald beats and pushes the deadline */
+	CELL_HOLDING = 2, /* the herald stopped with hold: answer until the deadline, drop nothing */
+	CELL_SUSPENDED = 3, /* fenced: answer nothing until the herald re-enters */
+	CELL_EXPIRED = 4, /* the deadline passed: sticky, set by the program or the herald */
+};
+
+struct cell {
+	__u64 deadline_ns; /* CLOCK_MONOTONIC; read against the coarse clock */
+	__u64 last_beat_ns; /* when the herald last pushed it */
+	__u32 state; /* enum cell_state; SUSPENDED and EXPIRED change only by compare-and-swap */
+	__u32 epoch;
+	__u64 generation;
+	__u64 instance_id;
+	__u32 ifindex;
+	__u16 vlan;
+	__u8 lladdr[ETH_ALEN]; /* our own on this interface: a sender with another one conflicts */
+	__u8 pad[4];
+	__u8 key[2][16]; /* SipHash keys of beats, current and next */
+	__u8 reserved[40];
+};
+_Static_assert(sizeof(struct cell) == 128, "stride of cells");
+
+/* The single element of `control`. `active*` are changed by bpf(2) update, never by a store. */
+struct control {
+	__u32 active4; /* half of vips4 in use: 0 or 1 */
+	__u32 active6;
+};
+
+/* Per VIP and CPU. */
+struct vip_stats {
+	__u64 requests; /* ARP requests and neighbour solicitations for it */
+	__u64 answers;
+	__u64 drops;
+	__u64 packets; /* IP packets to it */
+	__u64 bytes; /* of those, whole frames */
+};
+
+/* Every way out of the program; one per-CPU counter each, their sum is the frames seen. */
+enum exit_reason {
+	EXIT_OTHER, /* neither ARP, ND nor to a VIP */
+	EXIT_COUNTED, /* IP packet to a VIP */
+	EXIT_MALFORMED, /* ARP, ND or VLAN we do not fully understand: passed untouched */
+	EXIT_ARP_NOT_VIP,
+	EXIT_ARP_ANSWERED,
+	EXIT_ARP_DROPPED,
+	EXIT_ARP_PASSED, /* a VIP, but the slot or the cell says to leave it to the kernel */
+	EXIT_ARP_SILENT, /* ours, but the lease ended less than 60 s ago: nobody here answers */
+	EXIT_ND_NOT_VIP,
+	EXIT_ND_ANSWERED,
+	EXIT_ND_DROPPED,
+	EXIT_ND_PASSED,
+	EXIT_ND_SILENT,
+	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP: event, passed */
+	EXIT_OWN_ECHO, /* our own announcement came back: ignored */
+	EXIT_NO_ROOM, /* the frame could not grow for the TLLAO: passed */
+	EXIT_BEAT, /* reserved for beats */
+	EXIT_ECHO, /* reserved for BFD echo */
+	EXIT_MAX,
+};
+
+/* Ring buffer `events`. */
+enum event_kind { EVENT_CONFLICT = 1 };
+
+struct event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 kind;
+	__u32 ifindex;
+	__u16 vlan;
+	__u8 lladdr[ETH_ALEN]; /* the foreign sender */
+	__u8 family; /* 4 or 6 */
+	__u8 pad[7];
+	__u8 vip[16]; /* IPv4 in the first four bytes */
+};
+_Static_assert(sizeof(struct event) == 48, "ring buffer record");
+
+#endif

@@ -1,0 +1,98 @@
+"""What the ownership core asks the herald process to do: values only, carried out in order."""
+
+import enum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+import attrs
+
+Vip: TypeAlias = IPv4Address | IPv6Address
+
+
+class Voice(enum.IntEnum):
+    """How the data plane treats a question about a VIP: `enum slot_state` of bpf/include/layout.h."""
+
+    PASS = 0  # known and counted, the kernel decides
+    HELD = 1  # answer with our LLADDR under a valid lease
+    GIVEN = 2  # answer with the new holder's LLADDR until its TAKE is heard
+    ELSEWHERE = 3  # drop under a valid lease
+
+
+@attrs.frozen
+class Speak:
+    """
+    Flip the table slot of `vip` on all its interfaces; a VIP without a row gets one first.
+
+    `lladdr` is the new holder's, six octets, and given with Voice.GIVEN alone.
+    """
+
+    vip: Vip
+    voice: Voice
+    lladdr: bytes | None = None
+
+
+@attrs.frozen
+class Unlist:
+    """Take the row of `vip` out of the table: not in the plan any more, or never to be touched."""
+
+    vip: Vip
+
+
+@attrs.frozen
+class Announce:
+    """Begin the schedule of GARPs or unsolicited NAs for `vip`; `why` is its log field."""
+
+    vip: Vip
+    why: str
+
+
+@attrs.frozen
+class Quiet:
+    """Stop announcing `vip`."""
+
+    vip: Vip
+
+
+@attrs.frozen
+class Probe:
+    """
+    Send one ARP probe (RFC 5227 section 1.1) or DAD solicitation (RFC 4862 section 5.4.2) for `vip`.
+
+    An answer from an LLADDR that is not ours comes back as HeraldCore.probe_answered.
+    """
+
+    vip: Vip
+
+
+@attrs.frozen
+class Send:
+    """Send `payload` (at most facts.MAX_DATAGRAM bytes) to one member as a memberlist user message."""
+
+    node: str
+    payload: bytes
+
+
+@attrs.frozen
+class Broadcast:
+    """Queue `payload` as a memberlist user broadcast; a later one of the same `key` replaces it."""
+
+    payload: bytes
+    key: str
+
+
+@attrs.frozen
+class Note:
+    """Log one change of state: `event` in the past tense with its fields."""
+
+    event: str
+    fields: dict[str, str | int | float | bool]
+
+
+@attrs.frozen
+class Exit:
+    """Another live instance has our name: stop now, answer nothing, exit with `message`."""
+
+    message: str
+
+
+Action: TypeAlias = Speak | Unlist | Announce | Quiet | Probe | Send | Broadcast | Note | Exit

@@ -70,7 +70,7 @@ class Plan(msgspec.Struct, frozen=True, tag=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag=True):
-    """The agent lives and its plan is current. Silence of 5 s is `agent_silent` (OWNERSHIP.md 1)."""
+    """The agent lives and its plan is current. 5 s without one: the agent is silent."""
 
 
 class AskCounters(msgspec.Struct, frozen=True, tag=True):
@@ -150,8 +150,8 @@ FromClient = Hello | Plan | Heartbeat | AskCounters
 FromHerald = View | Counters | Refused
 
 _ENCODER = msgspec.msgpack.Encoder()
-_FROM_CLIENT = msgspec.msgpack.Decoder(FromClient)
-_FROM_HERALD = msgspec.msgpack.Decoder(FromHerald)
+_FROM_CLIENT: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_FROM_HERALD: msgspec.msgpack.Decoder[FromHerald] = msgspec.msgpack.Decoder(FromHerald)
 _PLAN = msgspec.msgpack.Decoder(Plan)
 
 

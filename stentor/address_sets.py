@@ -6,38 +6,15 @@ Pure values on integers: a pool of an IPv6 /64 costs as much as one of a single 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeVar
 
 import attrs
 
+from crds.addresses import parse_range
+
 Vip = IPv4Address | IPv6Address
 T = TypeVar("T")
-
-_FORM = "an address range is `a/b` (192.0.2.0/24) or `a-b` (192.0.2.10-192.0.2.20)"
-
-
-class AddressError(ValueError):
-    """A text that is no address or range of addresses; says what would be one."""
-
-
-def parse_address(text: str) -> Vip:
-    """
-    Read one address, IPv4 or IPv6, as the Kubernetes API writes it.
-
-    No zone, no leading zeros, no IPv4-mapped form (RFC 4291 §2.5.5.2): such a VIP could not be
-    compared with what ARP and ND carry. Raises AddressError.
-    """
-    try:
-        address = ip_address(text)
-    except ValueError as exc:
-        raise AddressError(f"{text!r} is not an IPv4 or IPv6 address") from exc
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            raise AddressError(f"{text!r} has a zone; write {text.partition('%')[0]}")
-        if address.ipv4_mapped is not None:
-            raise AddressError(f"{text!r} is IPv4 in disguise; write {address.ipv4_mapped}")
-    return address
 
 
 @attrs.frozen(repr=False)
@@ -52,34 +29,9 @@ class AddressRange:
         """
         Read `a/b` or `a-b` as an IPAddressPool lists it; blanks around the dash are allowed.
 
-        Host bits of a prefix are ignored as MetalLB ignores them: 192.0.2.7/24 is 192.0.2.0/24.
-        A bare address is refused, as are ends of two families. Raises AddressError.
+        Raises AddressError (see crds.addresses for what is refused).
         """
-        if "-" in text:
-            start, _, end = text.partition("-")
-            return cls._between(parse_address(start.strip()), parse_address(end.strip()), text)
-        head, slash, bits = text.partition("/")
-        if not slash:
-            address = parse_address(text)
-            raise AddressError(
-                f"{text!r} is a bare address; write {address}/{address.max_prefixlen}"
-            )
-        address = parse_address(head)
-        if not (bits.isascii() and bits.isdigit() and int(bits) <= address.max_prefixlen):
-            raise AddressError(
-                f"prefix length {bits!r} of {text!r} is not a number of 0 to "
-                f"{address.max_prefixlen}"
-            )
-        network = ip_network((address, int(bits)), strict=False)
-        return cls(network.network_address, network.broadcast_address)
-
-    @classmethod
-    def _between(cls, first: Vip, last: Vip, text: str) -> "AddressRange":
-        if first.version != last.version:
-            raise AddressError(f"{text!r} starts in IPv{first.version}, ends in IPv{last.version}")
-        if int(first) > int(last):
-            raise AddressError(f"{text!r} ends before it starts; write {last}-{first}")
-        return cls(first, last)
+        return cls(*parse_range(text))
 
     @property
     def version(self) -> int:

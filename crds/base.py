@@ -1,0 +1,59 @@
+"""The shape that all kinds share, and the two ways of treating fields we do not know."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Strict(BaseModel):
+    """
+    Part of a kind of ours: a field it does not have is refused, as `kubectl apply` refuses it.
+
+    Nothing is coerced: "yes" is no boolean and 5 no text.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class Lenient(BaseModel):
+    """Part of a Kubernetes kind, of which we read a few fields and ignore the others."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, alias_generator=to_camel)
+
+
+class ObjectMeta(Lenient):
+    """What we read of metadata."""
+
+    name: str = Field(min_length=1)
+    namespace: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: str = ""  # RFC 3339, UTC
+
+
+class Kind:
+    """What the registry and the CRD generator need to know of a kind."""
+
+    API_VERSION: ClassVar[str]
+    KIND: ClassVar[str]
+    NAMESPACED: ClassVar[bool] = True
+
+
+class Resource(Strict, Kind):
+    """A kind of ours. Subclasses add `spec` and `status`, and set the class constants."""
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+
+class CoreResource(Lenient, Kind):
+    """A kind of Kubernetes that we only read."""
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+
+Raw = dict[str, Any]  # an object as YAML or JSON gives it

@@ -1,0 +1,125 @@
+"""The kinds of Kubernetes that Stentor reads, narrowed to what it reads of them."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from crds.base import CoreResource, Lenient
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"  # on an EndpointSlice: the Service it is of
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+
+
+class ServicePort(Lenient):
+    """One port of a Service."""
+
+    port: PortNumber
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+
+
+class ServiceSpec(Lenient):
+    """What we read of a Service's spec."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
+    ports: list[ServicePort] = Field(default_factory=list)
+    selector: dict[str, str] = Field(default_factory=dict)
+    external_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
+    load_balancer_class: str | None = None
+    load_balancer_ip: str = Field(default="", alias="loadBalancerIP")
+    ip_families: list[Literal["IPv4", "IPv6"]] = Field(default_factory=list)
+    ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = None
+    cluster_ips: list[str] = Field(default_factory=list, alias="clusterIPs")
+
+
+class LoadBalancerIngress(Lenient):
+    """One address, or a host name, at which a Service is reached."""
+
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancerStatus(Lenient):
+    """Where a Service is reached."""
+
+    ingress: list[LoadBalancerIngress] = Field(default_factory=list)
+
+
+class ServiceStatus(Lenient):
+    """What we read of a Service's status."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class Service(CoreResource):
+    """A Service."""
+
+    API_VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Service"
+
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class EndpointConditions(Lenient):
+    """State of an endpoint; a condition that is not given is unknown."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class SliceEndpoint(Lenient):
+    """One endpoint."""
+
+    addresses: Annotated[list[str], Field(min_length=1)]
+    conditions: EndpointConditions = EndpointConditions()
+    node_name: str | None = None
+
+
+class EndpointSlice(CoreResource):
+    """Some of the endpoints of a Service."""
+
+    API_VERSION: ClassVar[str] = "discovery.k8s.io/v1"
+    KIND: ClassVar[str] = "EndpointSlice"
+
+    address_type: Literal["IPv4", "IPv6", "FQDN"]
+    endpoints: list[SliceEndpoint] = Field(default_factory=list)
+
+
+class NodeAddress(Lenient):
+    """An address of a node."""
+
+    type: str
+    address: str
+
+
+class NodeCondition(Lenient):
+    """A condition of a node."""
+
+    type: str
+    status: str
+
+
+class NodeStatus(Lenient):
+    """What we read of a node's status."""
+
+    addresses: list[NodeAddress] = Field(default_factory=list)
+    conditions: list[NodeCondition] = Field(default_factory=list)
+
+
+class Node(CoreResource):
+    """A node."""
+
+    API_VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Node"
+    NAMESPACED: ClassVar[bool] = False
+
+    status: NodeStatus = NodeStatus()
+
+
+class Namespace(CoreResource):
+    """A namespace."""
+
+    API_VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Namespace"
+    NAMESPACED: ClassVar[bool] = False

@@ -1,0 +1,78 @@
+"""IPAddressPool metallb.io/v1beta1: addresses that the controller may hand out."""
+
+from itertools import pairwise
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from crds.addresses import parse_range
+from crds.base import Resource, Strict
+from crds.errors import AddressError
+from crds.selectors import Names, Selectors
+
+
+def _check_entry(text: str) -> str:
+    try:
+        parse_range(text)
+    except AddressError as exc:
+        raise PydanticCustomError("address_range", "{why}", {"why": str(exc)}) from exc
+    return text
+
+
+def _check_disjoint(entries: list[str]) -> list[str]:
+    """Refuse entries that share an address; sorted, so that a pool may list thousands."""
+    spans = sorted(
+        (first.version, int(first), int(last), place)
+        for place, (first, last) in enumerate(parse_range(entry) for entry in entries)
+    )
+    for (version, _, end, place), (next_version, start, _, next_place) in pairwise(spans):
+        if version == next_version and start <= end:
+            later, earlier = max(place, next_place), min(place, next_place)
+            raise PydanticCustomError(
+                "overlap",
+                "{entry} overlaps {other} of the same pool; list each address once",
+                {"entry": repr(entries[later]), "other": entries[earlier], "index": later},
+            )
+    return entries
+
+
+Entry = Annotated[str, AfterValidator(_check_entry)]
+
+
+class ServiceAllocation(Strict):
+    """Whom the pool is for. Namespaces by name or label; AND-ed with the Service's labels."""
+
+    priority: int = 0  # lower is preferred; 0 comes last
+    namespaces: Names = Field(default_factory=list)
+    namespace_selectors: Selectors = Field(default_factory=list)
+    service_selectors: Selectors = Field(default_factory=list)
+
+
+class IPAddressPoolSpec(Strict):
+    """What the pool holds and how it is used."""
+
+    # Each entry is `a/b` or `a-b`; IPv4 and IPv6 may be mixed. Their order is that of allocation.
+    addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(_check_disjoint)]
+    auto_assign: bool = True  # false: only for Services that ask for the pool or an address of it
+    avoid_buggy_ips: bool = Field(default=False, alias="avoidBuggyIPs")  # skip IPv4 .0 and .255
+    service_allocation: ServiceAllocation | None = None
+
+
+class IPAddressPoolStatus(Strict):
+    """How full the pool is, written by the controller."""
+
+    assigned_ipv4: int = Field(default=0, alias="assignedIPv4")
+    assigned_ipv6: int = Field(default=0, alias="assignedIPv6")
+    available_ipv4: int = Field(default=0, alias="availableIPv4")
+    available_ipv6: int = Field(default=0, alias="availableIPv6")
+
+
+class IPAddressPool(Resource):
+    """A pool of addresses."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
+    KIND: ClassVar[str] = "IPAddressPool"
+
+    spec: IPAddressPoolSpec
+    status: IPAddressPoolStatus = IPAddressPoolStatus()

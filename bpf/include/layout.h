@@ -11,18 +11,25 @@
 #include <linux/types.h>
 
 #define LAYOUT_VERSION 1
-#define MAX_CELLS 64 /* attached (interface, VLAN) pairs on one node */
-#define MAX_PROBES 8 /* slots looked at before a lookup gives up; the writer keeps to it */
+#define MAX_CELLS      64 /* attached (interface, VLAN) pairs on one node */
+#define MAX_PROBES     16 /* slots looked at before a lookup gives up; the writer keeps to it */
+#define SILENCE_NS 60000000000ULL /* what was ours stays dropped so long after the lease's end */
+#define EVENT_VIP_INTERVAL_NS  100000000ULL /* events of one VIP on one CPU are so far apart */
+#define EVENT_CELL_INTERVAL_NS 1000000ULL   /* and conflicts of one cell so far */
 
 /* What the program does with a question about a VIP. One byte, flipped by user space. */
 enum slot_state {
-	SLOT_PASS = 0, /* known, counted, not ours to judge: the kernel decides */
-	SLOT_HELD = 1, /* we hold it here: answer with the slot's LLADDR under a valid lease */
+	SLOT_PASS = 0,	/* known, counted, not ours to judge: the kernel decides */
+	SLOT_HELD = 1,	/* we hold it here: answer with the slot's LLADDR under a valid lease */
 	SLOT_GIVEN = 2, /* given away, TAKE not heard yet: answer with the new holder's LLADDR */
 	SLOT_ELSEWHERE = 3, /* held by another node or interface: drop under a valid lease */
-	SLOT_COUNT = 4, /* announced by BGP alone: count, never answer nor drop */
-	SLOT_WEAK = 5, /* taken without a witness: answers, never claims (OWNERSHIP.md 4) */
-	SLOT_DEAD = 6, /* removed, keeps the probe chain: nothing matches it */
+	SLOT_COUNT = 4,	    /* announced by BGP alone: count, never answer nor drop */
+	SLOT_WEAK = 5,	    /* taken without a witness: answers, never claims (OWNERSHIP.md 4) */
+	SLOT_DEAD = 6,	    /* removed, keeps the probe chain: nothing matches it */
+};
+
+enum voice_flag {
+	VOICE_LISTEN = 1, /* report whoever speaks for this VIP, also where we do not (probing) */
 };
 
 /*
@@ -31,12 +38,16 @@ enum slot_state {
  */
 struct voice {
 	__u8 lladdr[ETH_ALEN]; /* the answer's LLADDR, wire order */
-	__u8 state; /* enum slot_state */
-	__u8 flags; /* 0 */
+	__u8 state;	       /* enum slot_state */
+	__u8 flags;	       /* enum voice_flag */
 };
 _Static_assert(sizeof(struct voice) == 8, "one store");
 
-/* Open-addressed tables: key (ifindex, VLAN, address); ifindex 0 ends a probe chain. */
+/*
+ * Open-addressed tables of two halves, 2 * N slots, N a power of two. Key: (ifindex, VLAN,
+ * address). Slot number i of a chain is (hash + i * (i + 1) / 2) mod N, in the half that `control`
+ * names; ifindex 0 ends the chain. A writer stores ifindex last.
+ */
 struct slot4 {
 	__be32 addr;
 	__u32 ifindex;
@@ -60,15 +71,16 @@ _Static_assert(sizeof(struct slot6) == 40, "stride of vips6");
 
 /* State of an attached (interface, VLAN), OWNERSHIP.md Words. */
 enum cell_state {
-	CELL_RELEASED = 0, /* no herald speaks here: everything passes */
-	CELL_OWNING = 1, /* a herald beats and pushes the deadline */
-	CELL_HOLDING = 2, /* the herald stopped with hold: answer until the deadline, drop nothing */
+	CELL_RELEASED = 0, /* the herald left, or none ever spoke here (deadline 0) */
+	CELL_OWNING = 1,   /* a herald beats and pushes the deadline */
+	CELL_HOLDING =
+		2, /* the herald stopped with hold: answer until the deadline, drop nothing */
 	CELL_SUSPENDED = 3, /* fenced: answer nothing until the herald re-enters */
-	CELL_EXPIRED = 4, /* the deadline passed: sticky, set by the program or the herald */
+	CELL_EXPIRED = 4,   /* the deadline passed: sticky, set by the program or the herald */
 };
 
 struct cell {
-	__u64 deadline_ns; /* CLOCK_MONOTONIC; read against the coarse clock */
+	__u64 deadline_ns;  /* CLOCK_MONOTONIC; read against the coarse clock */
 	__u64 last_beat_ns; /* when the herald last pushed it */
 	__u32 state; /* enum cell_state; SUSPENDED and EXPIRED change only by compare-and-swap */
 	__u32 epoch;
@@ -76,10 +88,13 @@ struct cell {
 	__u64 instance_id;
 	__u32 ifindex;
 	__u16 vlan;
-	__u8 lladdr[ETH_ALEN]; /* our own on this interface: a sender with another one conflicts */
-	__u8 pad[4];
-	__u8 key[2][16]; /* SipHash keys of beats, current and next */
-	__u8 reserved[40];
+	__u8 pad0[2];
+	__u8 lladdr[ETH_ALEN]; /* our own here: source of answers; a sender with another conflicts
+				*/
+	__u8 pad1[2];
+	__u8 key[2][16];     /* SipHash keys of beats, current and next */
+	__u64 last_event_ns; /* written by the program: limits events */
+	__u8 reserved[32];
 };
 _Static_assert(sizeof(struct cell) == 128, "stride of cells");
 
@@ -94,14 +109,16 @@ struct vip_stats {
 	__u64 requests; /* ARP requests and neighbour solicitations for it */
 	__u64 answers;
 	__u64 drops;
-	__u64 packets; /* IP packets to it */
-	__u64 bytes; /* of those, whole frames */
+	__u64 packets;	     /* IP packets to it */
+	__u64 bytes;	     /* of those, whole frames */
+	__u64 last_event_ns; /* limits events of one VIP */
 };
+_Static_assert(sizeof(struct vip_stats) == 48, "value of stats");
 
 /* Every way out of the program; one per-CPU counter each, their sum is the frames seen. */
 enum exit_reason {
-	EXIT_OTHER, /* neither ARP, ND nor to a VIP */
-	EXIT_COUNTED, /* IP packet to a VIP */
+	EXIT_OTHER,	/* neither ARP, ND nor to a VIP */
+	EXIT_COUNTED,	/* IP packet to a VIP */
 	EXIT_MALFORMED, /* ARP, ND or VLAN we do not fully understand: passed untouched */
 	EXIT_ARP_NOT_VIP,
 	EXIT_ARP_ANSWERED,
@@ -114,15 +131,18 @@ enum exit_reason {
 	EXIT_ND_PASSED,
 	EXIT_ND_SILENT,
 	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP: event, passed */
-	EXIT_OWN_ECHO, /* our own announcement came back: ignored */
-	EXIT_NO_ROOM, /* the frame could not grow for the TLLAO: passed */
-	EXIT_BEAT, /* reserved for beats */
-	EXIT_ECHO, /* reserved for BFD echo */
+	EXIT_OWN_ECHO, /* our own announcement or question came back: passed */
+	EXIT_NO_ROOM,  /* the frame could not grow for the TLLAO: passed */
+	EXIT_BEAT,     /* EtherType of beats: passed */
+	EXIT_ECHO,     /* reserved for BFD echo */
 	EXIT_MAX,
 };
 
 /* Ring buffer `events`. */
-enum event_kind { EVENT_CONFLICT = 1 };
+enum event_kind {
+	EVENT_CONFLICT = 1, /* a foreign LLADDR speaks for a VIP that we speak for */
+	EVENT_HEARD = 2,    /* somebody speaks for a VIP whose slot listens */
+};
 
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
@@ -130,8 +150,10 @@ struct event {
 	__u32 ifindex;
 	__u16 vlan;
 	__u8 lladdr[ETH_ALEN]; /* the foreign sender */
-	__u8 family; /* 4 or 6 */
-	__u8 pad[7];
+	__u8 family;	       /* 4 or 6 */
+	__u8 state;	       /* enum slot_state when it was heard */
+	__u16 cell;
+	__u8 pad[4];
 	__u8 vip[16]; /* IPv4 in the first four bytes */
 };
 _Static_assert(sizeof(struct event) == 48, "ring buffer record");

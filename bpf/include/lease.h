@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a cell allows its slots, and reports of foreign voices. */
+#ifndef STENTOR_LEASE_H
+#define STENTOR_LEASE_H
+
+#include "maps.h"
+
+/* In the order of the EXIT_ARP_* and EXIT_ND_* blocks. */
+enum judgement { JUDGED_ANSWER, JUDGED_DROP, JUDGED_PASS, JUDGED_SILENT };
+
+#define EXIT_ARP(judged) (EXIT_ARP_ANSWERED + (judged))
+#define EXIT_ND(judged)	 (EXIT_ND_ANSWERED + (judged))
+_Static_assert(EXIT_ARP(JUDGED_DROP) == EXIT_ARP_DROPPED, "order");
+_Static_assert(EXIT_ARP(JUDGED_PASS) == EXIT_ARP_PASSED, "order");
+_Static_assert(EXIT_ARP(JUDGED_SILENT) == EXIT_ARP_SILENT, "order");
+_Static_assert(EXIT_ND(JUDGED_DROP) == EXIT_ND_DROPPED, "order");
+_Static_assert(EXIT_ND(JUDGED_PASS) == EXIT_ND_PASSED, "order");
+_Static_assert(EXIT_ND(JUDGED_SILENT) == EXIT_ND_SILENT, "order");
+
+static __always_inline __u64 cell_lladdr(const struct cell *cell)
+{
+	return *(const wire64 *)cell->lladdr & LLADDR_MASK;
+}
+
+/*
+ * Whether the lease of an owning or holding cell runs. Past its deadline the cell expires here
+ * and for good; compare-and-swap, so that a suspension in the same instant is not undone.
+ */
+static __always_inline bool lease_runs(struct cell *cell, __u32 state, __u64 now_ns)
+{
+	if (state != CELL_OWNING && state != CELL_HOLDING)
+		return false;
+	if (now_ns <= *(volatile __u64 *)&cell->deadline_ns)
+		return true;
+	__sync_val_compare_and_swap(&cell->state, state, CELL_EXPIRED);
+	return false;
+}
+
+/* Whether the last lease ended less than SILENCE_NS ago, or was cut short. */
+static __always_inline bool in_silence(const struct cell *cell, __u64 now_ns)
+{
+	__u64 end_ns = *(const volatile __u64 *)&cell->deadline_ns;
+
+	return end_ns && (now_ns < end_ns || now_ns - end_ns < SILENCE_NS);
+}
+
+/* What becomes of a question for `seat`; counted for its VIP by the caller. */
+static __always_inline enum judgement judge(struct cell *cell, __u64 voice)
+{
+	__u8 slot_state = voice_state(voice);
+	__u32 cell_state;
+	__u64 now_ns;
+
+	if (slot_state == SLOT_PASS || slot_state >= SLOT_COUNT) {
+		if (slot_state != SLOT_WEAK)
+			return JUDGED_PASS;
+	}
+	now_ns = bpf_ktime_get_coarse_ns();
+	cell_state = *(volatile __u32 *)&cell->state;
+	if (lease_runs(cell, cell_state, now_ns)) {
+		if (slot_state != SLOT_ELSEWHERE)
+			return JUDGED_ANSWER;
+		return cell_state == CELL_OWNING ? JUDGED_DROP : JUDGED_PASS;
+	}
+	if (slot_state != SLOT_ELSEWHERE && in_silence(cell, now_ns))
+		return JUDGED_SILENT;
+	return JUDGED_PASS;
+}
+
+/*
+ * Tell user space who speaks for a VIP. Limited twice: one event per VIP and CPU in
+ * EVENT_VIP_INTERVAL_NS, one conflict per cell in EVENT_CELL_INTERVAL_NS. What the limits or a
+ * full ring swallow is still in the exit counters.
+ */
+static __always_inline void report(const struct frame *f, struct cell *cell,
+				   const struct seat *seat, enum event_kind kind, __u64 lladdr,
+				   const wire32 *vip, __u8 family)
+{
+	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, &seat->stat);
+	__u64 now_ns = bpf_ktime_get_coarse_ns(), last_ns;
+	struct event *event;
+
+	if (!vip_stats)
+		return;
+	if (vip_stats->last_event_ns && now_ns - vip_stats->last_event_ns < EVENT_VIP_INTERVAL_NS)
+		return;
+	if (kind == EVENT_CONFLICT) {
+		last_ns = *(volatile __u64 *)&cell->last_event_ns;
+		if (now_ns - last_ns < EVENT_CELL_INTERVAL_NS ||
+		    __sync_val_compare_and_swap(&cell->last_event_ns, last_ns, now_ns) != last_ns)
+			return;
+	}
+	vip_stats->last_event_ns = now_ns;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time_ns = now_ns;
+	event->kind = kind;
+	event->ifindex = f->ifindex;
+	event->vlan = f->vlan;
+	store_lladdr(event->lladdr, lladdr);
+	event->family = family;
+	event->state = voice_state(seat->voice);
+	event->cell = seat->cell;
+	__builtin_memcpy(event->vip, vip, sizeof(__be32));
+	if (family == 6)
+		__builtin_memcpy(event->vip, vip, sizeof(event->vip));
+	bpf_ringbuf_submit(event, 0);
+}
+
+/*
+ * A frame whose sender claims a VIP of the table. It always passes: the kernel learns from it.
+ * Ours come back over loops and mirrors; while a GIVE runs the new holder's are expected.
+ */
+static __always_inline enum exit_reason hear(const struct frame *f, const struct seat *seat,
+					     __u64 lladdr, const void *vip, __u8 family)
+{
+	enum exit_reason passed = family == 4 ? EXIT_ARP_PASSED : EXIT_ND_PASSED;
+	struct cell *cell = bpf_map_lookup_elem(&cells, &seat->cell);
+	__u8 state = voice_state(seat->voice);
+
+	if (!cell)
+		return passed;
+	if (lladdr == cell_lladdr(cell))
+		return EXIT_OWN_ECHO;
+	if (state == SLOT_GIVEN && lladdr == (seat->voice & LLADDR_MASK))
+		return passed;
+	if (state == SLOT_HELD || state == SLOT_GIVEN || state == SLOT_WEAK) {
+		report(f, cell, seat, EVENT_CONFLICT, lladdr, vip, family);
+		return EXIT_CONFLICT;
+	}
+	if (voice_flags(seat->voice) & VOICE_LISTEN)
+		report(f, cell, seat, EVENT_HEARD, lladdr, vip, family);
+	return passed;
+}
+
+static __always_inline void count_question(const struct seat *seat, enum judgement judged)
+{
+	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, &seat->stat);
+
+	if (!vip_stats)
+		return;
+	vip_stats->requests++;
+	vip_stats->answers += judged == JUDGED_ANSWER;
+	vip_stats->drops += judged == JUDGED_DROP || judged == JUDGED_SILENT;
+}
+
+#endif

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The responder: answers ARP and neighbour solicitations for VIPs in place, drops those for VIPs
+ * held elsewhere, reports foreign voices, counts packets to VIPs, and passes all else untouched.
+ * The same source is an XDP program and a tc program; user space attaches one of them per
+ * interface and speaks to it through the maps of maps.h.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include "arp.h"
+#include "cursor.h"
+#include "layout.h"
+#include "lease.h"
+#include "maps.h"
+#include "nd.h"
+
+/* An IP packet: counted when it goes to a VIP. */
+static __always_inline enum exit_reason count_packet(const struct frame *f, const struct seat *seat)
+{
+	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, &seat->stat);
+
+	if (vip_stats) {
+		vip_stats->packets += f->packets;
+		vip_stats->bytes += f->size_bytes;
+	}
+	return EXIT_COUNTED;
+}
+
+static __always_inline enum exit_reason on_ipv4(struct frame *f)
+{
+	struct iphdr *ip = take(&f->at, sizeof(*ip));
+	struct seat seat;
+
+	if (!ip)
+		return EXIT_OTHER;
+	/* Branch point: a BFD echo (UDP 3785 to our LLADDR) is reflected here once it exists. */
+	if (find4(f->ifindex, f->vlan, load_address(&ip->daddr), &seat))
+		return count_packet(f, &seat);
+	return EXIT_OTHER;
+}
+
+static __always_inline enum exit_reason on_arp(struct frame *f)
+{
+	struct arp_ipv4 *arp = parse_arp_ipv4(&f->at);
+	struct cell *cell;
+	struct seat seat;
+	enum judgement judged;
+	__be32 sender, target;
+	__u64 sha, dest, own;
+
+	if (!arp)
+		return EXIT_MALFORMED;
+	sha = load_lladdr(arp->sha);
+	if (!is_unicast(sha))
+		return EXIT_MALFORMED;
+
+	sender = load_address(&arp->spa);
+	target = load_address(&arp->tpa);
+	if (sender && find4(f->ifindex, f->vlan, sender, &seat))
+		return hear(f, &seat, sha, &arp->spa, 4);
+	if (arp->op != bpf_htons(ARP_OP_REQUEST) || !find4(f->ifindex, f->vlan, target, &seat))
+		return EXIT_ARP_NOT_VIP;
+
+	cell = bpf_map_lookup_elem(&cells, &seat.cell);
+	if (!cell)
+		return EXIT_ARP_PASSED;
+	own = cell_lladdr(cell);
+	if (sha == own)
+		return EXIT_OWN_ECHO;
+	dest = load_lladdr(f->eth->h_dest);
+	if (dest != LLADDR_BROADCAST && dest != own)
+		return EXIT_ARP_PASSED;
+
+	judged = judge(cell, seat.voice);
+	count_question(&seat, judged);
+	if (judged == JUDGED_ANSWER)
+		write_arp_reply(f->eth, arp, seat.voice & LLADDR_MASK, own);
+	return EXIT_ARP(judged);
+}
+
+/* An advertisement claims its target for its TLLAO. */
+static __always_inline enum exit_reason on_advertisement(struct frame *f, struct ipv6hdr *ip6,
+							 struct nd_message *nd)
+{
+	struct nd_facts facts;
+	struct seat seat;
+
+	if (!find6(f->ifindex, f->vlan, nd->target, &seat))
+		return EXIT_ND_NOT_VIP;
+	if (!check_nd(ip6, nd, f->at.end, ND_OPT_TLLAO, &facts))
+		return EXIT_MALFORMED;
+	if (is_multicast(&ip6->daddr) && (nd->flags & bpf_htonl(ND_FLAG_SOLICITED)))
+		return EXIT_MALFORMED; /* RFC 4861 7.1.2 */
+	if (!facts.lladdr)
+		facts.lladdr = load_lladdr(f->eth->h_source);
+	return hear(f, &seat, facts.lladdr, nd->target, 6);
+}
+
+/* Make the frame end `size_bytes` behind its start: one TLLAO and no more behind the message. */
+static __always_inline bool resize(struct frame *f, __u32 size_bytes)
+{
+	if (f->is_skb)
+		return !bpf_skb_change_tail(f->ctx, size_bytes, 0);
+	return !bpf_xdp_adjust_tail(f->ctx, (int)size_bytes - (int)f->size_bytes);
+}
+
+static __always_inline void *frame_start(const struct frame *f)
+{
+	if (f->is_skb)
+		return (void *)(long)((struct __sk_buff *)f->ctx)->data;
+	return (void *)(long)((struct xdp_md *)f->ctx)->data;
+}
+
+static __always_inline void *frame_end(const struct frame *f)
+{
+	if (f->is_skb)
+		return (void *)(long)((struct __sk_buff *)f->ctx)->data_end;
+	return (void *)(long)((struct xdp_md *)f->ctx)->data_end;
+}
+
+#define ADVERTISEMENT_BYTES                                                                        \
+	(sizeof(struct ipv6hdr) + sizeof(struct nd_message) + sizeof(struct nd_option))
+
+/* Grow or trim the frame to an advertisement's size, then rewrite it. */
+static __always_inline bool advertise(struct frame *f, __u32 header_bytes, __u64 lladdr, __u64 own,
+				      __u64 asker)
+{
+	__u32 size_bytes = header_bytes + ADVERTISEMENT_BYTES;
+	struct ipv6hdr *ip6;
+	void *start;
+
+	if (f->size_bytes != size_bytes && !resize(f, size_bytes))
+		return false;
+	start = frame_start(f);
+	ip6 = start + header_bytes;
+	if ((void *)ip6 + ADVERTISEMENT_BYTES > frame_end(f))
+		return false;
+	write_advertisement(start, ip6, (void *)(ip6 + 1), lladdr, own, asker);
+	return true;
+}
+
+static __always_inline enum exit_reason on_solicitation(struct frame *f, struct ipv6hdr *ip6,
+							struct nd_message *nd, __u32 header_bytes)
+{
+	bool is_dad = is_unspecified(&ip6->saddr);
+	struct seat sender, seat;
+	bool from_vip, for_vip;
+	struct nd_facts facts;
+	enum judgement judged;
+	struct cell *cell;
+	__u64 asker, dest, own;
+
+	from_vip = !is_dad && find6(f->ifindex, f->vlan, &ip6->saddr, &sender);
+	for_vip = find6(f->ifindex, f->vlan, nd->target, &seat);
+	if (!from_vip && !for_vip)
+		return EXIT_ND_NOT_VIP;
+	if (!check_nd(ip6, nd, f->at.end, ND_OPT_SLLAO, &facts))
+		return EXIT_MALFORMED;
+	asker = facts.lladdr ? facts.lladdr : load_lladdr(f->eth->h_source);
+	if (!is_unicast(asker))
+		return EXIT_MALFORMED;
+	/* RFC 4861 7.1.1: without a source address, to the solicited-node group and without SLLAO.
+	 */
+	if (is_dad && (facts.lladdr || !is_solicited_node(&ip6->daddr, nd->target)))
+		return EXIT_MALFORMED;
+	if (from_vip)
+		return hear(f, &sender, asker, &ip6->saddr, 6);
+
+	cell = bpf_map_lookup_elem(&cells, &seat.cell);
+	if (!cell)
+		return EXIT_ND_PASSED;
+	own = cell_lladdr(cell);
+	if (asker == own)
+		return EXIT_OWN_ECHO;
+	dest = load_lladdr(f->eth->h_dest);
+	if (dest != own && (__u16)dest != 0x3333) /* RFC 2464 7 */
+		return EXIT_ND_PASSED;
+	if (!is_multicast(&ip6->daddr) && !same_address(&ip6->daddr, nd->target))
+		return EXIT_ND_PASSED;
+
+	judged = judge(cell, seat.voice);
+	if (judged == JUDGED_ANSWER &&
+	    !advertise(f, header_bytes, seat.voice & LLADDR_MASK, own, asker)) {
+		count_question(&seat, JUDGED_PASS);
+		return EXIT_NO_ROOM;
+	}
+	count_question(&seat, judged);
+	return EXIT_ND(judged);
+}
+
+static __always_inline enum exit_reason on_ipv6(struct frame *f, __u32 header_bytes)
+{
+	struct ipv6hdr *ip6 = take(&f->at, sizeof(*ip6));
+	struct nd_message *nd;
+	struct seat seat;
+	__u8 *type;
+
+	if (!ip6)
+		return EXIT_OTHER;
+	if (ip6->nexthdr == NEXT_HEADER_ICMPV6) {
+		type = f->at.pos;
+		if ((void *)(type + 1) > f->at.end)
+			return EXIT_MALFORMED;
+		if (*type == ND_SOLICITATION || *type == ND_ADVERTISEMENT) {
+			nd = take(&f->at, sizeof(*nd));
+			if (!nd)
+				return EXIT_MALFORMED;
+			if (*type == ND_SOLICITATION)
+				return on_solicitation(f, ip6, nd, header_bytes);
+			return on_advertisement(f, ip6, nd);
+		}
+	}
+	/* Branch point: a BFD echo over IPv6 is reflected here once it exists. */
+	if (find6(f->ifindex, f->vlan, &ip6->daddr, &seat))
+		return count_packet(f, &seat);
+	return EXIT_OTHER;
+}
+
+static __always_inline enum exit_reason on_ethertype(struct frame *f, __be16 proto,
+						     __u32 header_bytes)
+{
+	if (proto == bpf_htons(ETH_P_IP))
+		return on_ipv4(f);
+	if (proto == bpf_htons(ETH_P_IPV6))
+		return on_ipv6(f, header_bytes);
+	if (proto == bpf_htons(ETH_P_ARP))
+		return on_arp(f);
+	/* Branch point: a beat is verified, reflected and obeyed here once it exists. */
+	if (proto == bpf_htons(ETHERTYPE_BEAT))
+		return EXIT_BEAT;
+	return EXIT_OTHER;
+}
+
+/*
+ * Everything, on a frame whose `at` stands at its start and whose `vlan` is the tag that the
+ * kernel or the NIC has taken out. A second tag (QinQ) is not ours.
+ */
+static __always_inline enum exit_reason respond(struct frame *f, bool tag_taken)
+{
+	struct vlan_tag *tag;
+
+	f->eth = take(&f->at, sizeof(*f->eth));
+	if (!f->eth)
+		return EXIT_OTHER;
+	if (f->eth->h_proto != bpf_htons(ETH_P_8021Q))
+		return on_ethertype(f, f->eth->h_proto, sizeof(*f->eth));
+	tag = take(&f->at, sizeof(*tag));
+	if (!tag)
+		return EXIT_MALFORMED;
+	if (tag_taken)
+		return EXIT_OTHER;
+	f->vlan = bpf_ntohs(tag->tci) & VLAN_ID_MASK;
+	return on_ethertype(f, tag->proto, sizeof(*f->eth) + sizeof(*tag));
+}
+
+static __always_inline bool is_answer(enum exit_reason reason)
+{
+	return reason == EXIT_ARP_ANSWERED || reason == EXIT_ND_ANSWERED;
+}
+
+static __always_inline bool is_drop(enum exit_reason reason)
+{
+	return reason == EXIT_ARP_DROPPED || reason == EXIT_ARP_SILENT ||
+	       reason == EXIT_ND_DROPPED || reason == EXIT_ND_SILENT;
+}
+
+SEC("xdp")
+int stentor_xdp(struct xdp_md *ctx)
+{
+	struct frame f = {
+		.at = { (void *)(long)ctx->data, (void *)(long)ctx->data_end },
+		.ctx = ctx,
+		.ifindex = ctx->ingress_ifindex,
+		.size_bytes = ctx->data_end - ctx->data,
+		.packets = 1,
+	};
+	enum exit_reason reason = respond(&f, false);
+
+	count_exit(reason);
+	if (is_answer(reason))
+		return XDP_TX;
+	return is_drop(reason) ? XDP_DROP : XDP_PASS;
+}
+
+/* Bytes that must be linear: the longest message we read, with a tag. */
+#define HEADERS_BYTES (sizeof(struct ethhdr) + sizeof(struct vlan_tag) + sizeof(struct ipv6hdr))
+#define ND_BYTES      (HEADERS_BYTES + sizeof(struct nd_message) + ND_MAX_UNITS * ND_OPTION_UNIT)
+
+/* Pull what we read out of page fragments; most drivers leave headers linear anyway. */
+static __always_inline void make_linear(struct __sk_buff *skb)
+{
+	__u32 linear = skb->data_end - skb->data;
+	__u32 wanted = skb->protocol == bpf_htons(ETH_P_IPV6) ? ND_BYTES : HEADERS_BYTES;
+
+	if (wanted > skb->len)
+		wanted = skb->len;
+	if (linear < wanted)
+		bpf_skb_pull_data(skb, wanted);
+}
+
+SEC("tc")
+int stentor_tc(struct __sk_buff *skb)
+{
+	bool tag_taken = skb->vlan_present;
+	enum exit_reason reason;
+	struct frame f = {};
+
+	make_linear(skb);
+	f.at.pos = (void *)(long)skb->data;
+	f.at.end = (void *)(long)skb->data_end;
+	f.ctx = skb;
+	f.ifindex = skb->ifindex;
+	f.size_bytes = skb->len;
+	f.packets = skb->gso_segs ? skb->gso_segs : 1;
+	f.is_skb = true;
+	if (tag_taken)
+		f.vlan = skb->vlan_tci & VLAN_ID_MASK;
+	if (tag_taken && skb->vlan_proto != bpf_htons(ETH_P_8021Q))
+		reason = EXIT_OTHER;
+	else
+		reason = respond(&f, tag_taken);
+
+	count_exit(reason);
+	if (is_answer(reason))
+		return bpf_redirect(skb->ifindex, 0);
+	/* Not TC_ACT_OK: programs attached behind us keep their say. */
+	return is_drop(reason) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+char license_text[] SEC("license") = "Dual BSD/GPL";

@@ -4,6 +4,7 @@ What goes wrong with bytes from the network and with keys.
     GossipError
     ├── DecodeError   bytes we do not understand; counted by `reason`, the sender hears nothing
     │   └── TruncatedError  they end too early; on a stream more may come
+    ├── ConfigError   a number of the configuration out of range
     └── KeyringError  a key that cannot be used: wrong length, not in the ring, still primary
 """
 
@@ -51,3 +52,7 @@ class TruncatedError(DecodeError):
 
 class KeyringError(GossipError):
     """A key that cannot be used. The message never holds key bytes."""
+
+
+class ConfigError(GossipError):
+    """A number of the configuration that makes no sense; the message names it and the range."""

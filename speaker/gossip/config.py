@@ -1,6 +1,6 @@
-"""The numbers of the gossip protocol, as profiles. All of them are local policy, none is negotiated."""
+"""The numbers of the gossip protocol, as profiles. All are local policy, none is negotiated."""
 
-from typing import Self
+from typing import Any
 
 import attrs
 
@@ -13,12 +13,12 @@ VERSIONS_METALLB = bytes((PROTOCOL_MIN, PROTOCOL_MAX, PROTOCOL_CURRENT, 0, 0, 0)
 VERSIONS_SERF = bytes((PROTOCOL_MIN, PROTOCOL_MAX, PROTOCOL_CURRENT, 2, 5, 4))
 
 
-def _positive(instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
     if value <= 0:
         raise ConfigError(f"{attribute.name} {value}, need more than 0")
 
 
-def _not_negative(instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+def _not_negative(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
     if value < 0:
         raise ConfigError(f"{attribute.name} {value}, need 0 or more")
 
@@ -28,7 +28,8 @@ class GossipConfig:
     """
     Timers, counts and budgets, by the names of memberlist's configuration in snake case.
 
-    The defaults are memberlist's LAN profile, which MetalLB and serf use. Times are seconds.
+    The defaults are memberlist's LAN profile, which MetalLB and serf use. Times are seconds;
+    other values by attrs.evolve.
     Raises ConfigError for a value out of range.
     """
 
@@ -61,10 +62,6 @@ class GossipConfig:
                 f"probe_timeout_s {self.probe_timeout_s}, "
                 f"need at most probe_interval_s {self.probe_interval_s}"
             )
-
-    def evolve(self, **changes: object) -> Self:
-        """Return a copy with some values changed. Raises ConfigError as the constructor does."""
-        return attrs.evolve(self, **changes)
 
 
 LAN = GossipConfig()

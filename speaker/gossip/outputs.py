@@ -1,24 +1,14 @@
-"""What the state machine asks for (actions) and tells (events). Every call of Swim returns a list."""
+"""What the state machine asks for (actions) and tells (events), as lists in order."""
 
-import enum
 import ipaddress
 
 import attrs
 
-from speaker.gossip.messages import Message, Ping, PushPull
+from speaker.gossip.messages import Message, NodeState, Ping, PushPull
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Endpoint = tuple[str, int]
 """Where a datagram or stream goes to or came from: the address as canonical text, the port."""
-
-
-class MemberState(enum.IntEnum):
-    """State of a member as push/pull carries it."""
-
-    ALIVE = 0
-    SUSPECT = 1
-    DEAD = 2
-    LEFT = 3
 
 
 @attrs.frozen
@@ -28,7 +18,7 @@ class Member:
     name: str
     address: Address
     port: int
-    state: MemberState
+    state: NodeState
     incarnation: int
     meta: bytes
     versions: bytes  # pmin, pmax, pcur, dmin, dmax, dcur; other lengths as received
@@ -42,7 +32,7 @@ class Member:
     @property
     def is_up(self) -> bool:
         """Whether the ring counts it as present: alive, or suspect and not yet condemned."""
-        return self.state <= MemberState.SUSPECT
+        return self.state <= NodeState.SUSPECT
 
 
 # --- actions: the caller carries them out

@@ -1,18 +1,22 @@
 """
 What goes wrong between us and the kernel.
 
-    ApplyError          the kernel, bpffs or a privilege refuses; the text says what would be right
-    └── HookTaken       somebody else's program stands on the hook: next rung
+    ApplyError          bpffs, a privilege or an option refuses; the text says what would be right
+    └── KernelError     a system call failed; `errno` says how
 """
+
+import errno as codes
+import os
 
 
 class ApplyError(Exception):
     """The world refuses: retried by the caller, shown to the operator with its cause."""
 
 
-class HookTaken(ApplyError):  # noqa: N818 - a fact about the hook, not a failure of ours
-    """A foreign program is attached where ours would go; `program_id` is its id, 0 if unknown."""
+class KernelError(ApplyError):
+    """A system call or libbpf failed with `errno`; the text names what was tried."""
 
-    def __init__(self, message: str, program_id: int = 0) -> None:
-        super().__init__(message)
-        self.program_id = program_id
+    def __init__(self, what: str, errno: int, hint: str = "") -> None:
+        name = codes.errorcode.get(errno, str(errno))
+        super().__init__(f"{what}: {os.strerror(errno)} ({name}){': ' + hint if hint else ''}")
+        self.errno = errno

@@ -5,6 +5,7 @@ What goes wrong with bytes from the network and with keys.
     ├── DecodeError   bytes we do not understand; counted by `reason`, the sender hears nothing
     │   └── TruncatedError  they end too early; on a stream more may come
     ├── ConfigError   a number of the configuration out of range
+    ├── MessageTooLargeError  a user message that no datagram of ours holds
     └── KeyringError  a key that cannot be used: wrong length, not in the ring, still primary
 """
 
@@ -56,3 +57,7 @@ class KeyringError(GossipError):
 
 class ConfigError(GossipError):
     """A number of the configuration that makes no sense; the message names it and the range."""
+
+
+class MessageTooLargeError(GossipError):
+    """A user message over the size a datagram has room for; the message gives both."""

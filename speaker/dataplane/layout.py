@@ -39,6 +39,9 @@ class VoiceFlag(enum.IntFlag):
     LISTEN = 1
 
 
+NO_FLAGS: Final = VoiceFlag(0)
+
+
 class CellState(enum.IntEnum):
     """State of an attached (interface, VLAN) (enum cell_state)."""
 
@@ -206,7 +209,7 @@ _GOLDEN = 0x9E37_79B9_7F4A_7C15
 _PRIME = 0xC2B2_AE3D_27D4_EB4F
 
 
-def pack_voice(state: Voice, lladdr: bytes, flags: VoiceFlag = VoiceFlag(0)) -> int:
+def pack_voice(state: Voice, lladdr: bytes, flags: VoiceFlag = NO_FLAGS) -> int:
     """One voice as the 64-bit number to be stored in one go into a slot's `voice`."""
     return int.from_bytes(VOICE.pack(lladdr=lladdr, state=state, flags=flags), "little")
 

@@ -1,0 +1,113 @@
+"""AF_PACKET sockets: one to send whole frames on an interface, one to hear claims on it."""
+
+import contextlib
+import ctypes
+import socket
+import struct
+from typing import Final
+
+import attrs
+
+from speaker.herald.errors import LinkError
+from speaker.herald.frames import Claim, read_claim
+
+ETH_P_ALL: Final = 0x0003  # linux/if_ether.h
+SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
+PACKET_OUTGOING: Final = 4  # linux/if_packet.h
+FRAME_BYTES: Final = 2048
+FRAMES_A_TURN: Final = 64
+
+# Classic BPF (linux/filter.h): code, jump if true, jump if false, constant.
+_LDH, _LDB, _JEQ, _RET = 0x28, 0x30, 0x15, 0x06
+_CLAIMS: Final = (
+    (_LDH, 0, 0, 12),  # 0 EtherType
+    (_JEQ, 0, 2, 0x0806),  # 1 ARP, else 4
+    (_LDH, 0, 0, 20),  # 2 its operation
+    (_JEQ, 5, 6, 2),  # 3 a reply claims; a request of others is noise
+    (_JEQ, 0, 5, 0x86DD),  # 4 IPv6
+    (_LDB, 0, 0, 20),  # 5 next header
+    (_JEQ, 0, 3, 58),  # 6 ICMPv6
+    (_LDB, 0, 0, 54),  # 7 type
+    (_JEQ, 0, 1, 136),  # 8 neighbour advertisement
+    (_RET, 0, 0, FRAME_BYTES),  # 9 take it
+    (_RET, 0, 0, 0),  # 10 leave it
+)
+
+
+@attrs.define
+class FrameSocket:
+    """Sends frames on one interface; hears nothing."""
+
+    _socket: socket.socket
+
+    @classmethod
+    def open(cls, interface: str) -> "FrameSocket":
+        """Raises LinkError without CAP_NET_RAW or when the interface is gone."""
+        return cls(_open(interface, 0))
+
+    def send(self, frame: bytes) -> bool:
+        """Send one frame; False when the interface is down, gone or its queue full."""
+        try:
+            self._socket.send(frame)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+@attrs.define
+class ClaimSocket:
+    """Hears who claims which address on one interface, by ARP reply or neighbour advertisement."""
+
+    _socket: socket.socket
+
+    @classmethod
+    def open(cls, interface: str) -> "ClaimSocket":
+        """Raises LinkError as FrameSocket.open does."""
+        return cls(_open(interface, ETH_P_ALL))
+
+    def fileno(self) -> int:
+        """For add_reader."""
+        return self._socket.fileno()
+
+    def read(self) -> list[Claim]:
+        """Take the claims that wait, of at most FRAMES_A_TURN frames."""
+        claims: list[Claim] = []
+        with contextlib.suppress(OSError):  # drained, or the interface went down
+            for _ in range(FRAMES_A_TURN):
+                frame, address = self._socket.recvfrom(FRAME_BYTES)
+                claim = read_claim(frame)
+                if claim is not None and address[2] != PACKET_OUTGOING:
+                    claims.append(claim)
+        return claims
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _open(interface: str, protocol: int) -> socket.socket:
+    """Open a raw socket; one that hears has its filter before it is bound, so nothing slips in."""
+    try:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    except OSError as exc:
+        raise LinkError(f"raw socket: {exc.strerror}; need CAP_NET_RAW") from exc
+    try:
+        if protocol:
+            _attach_filter(sock)
+        sock.bind((interface, protocol))
+    except OSError as exc:
+        sock.close()
+        raise LinkError(f"raw socket on {interface}: {exc.strerror}") from exc
+    return sock
+
+
+def _attach_filter(sock: socket.socket) -> None:
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _CLAIMS)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    # struct sock_fprog: count, padding, pointer
+    program = struct.pack("@HxxxxxxQ", len(_CLAIMS), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

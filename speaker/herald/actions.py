@@ -10,7 +10,7 @@ Vip: TypeAlias = IPv4Address | IPv6Address
 
 
 class Voice(enum.IntEnum):
-    """How the data plane treats a question about a VIP: `enum slot_state` of bpf/include/layout.h."""
+    """How the data plane treats a question about a VIP: `enum slot_state` of layout.h."""
 
     PASS = 0  # known and counted, the kernel decides
     HELD = 1  # answer with our LLADDR under a valid lease
@@ -56,7 +56,7 @@ class Quiet:
 @attrs.frozen
 class Probe:
     """
-    Send one ARP probe (RFC 5227 section 1.1) or DAD solicitation (RFC 4862 section 5.4.2) for `vip`.
+    Send one ARP probe (RFC 5227 section 1.1) or DAD solicitation (RFC 4862 section 5.4.2).
 
     An answer from an LLADDR that is not ours comes back as HeraldCore.probe_answered.
     """
@@ -66,7 +66,7 @@ class Probe:
 
 @attrs.frozen
 class Send:
-    """Send `payload` (at most facts.MAX_DATAGRAM bytes) to one member as a memberlist user message."""
+    """Send `payload`, at most facts.MAX_DATAGRAM bytes, to one member as a user message."""
 
     node: str
     payload: bytes

@@ -1,0 +1,81 @@
+"""The other nodes: what memberlist says of them and what they say of themselves."""
+
+from math import inf
+
+import attrs
+
+from speaker.herald.actions import Vip
+from speaker.herald.claims import Words
+from speaker.herald.facts import Flag, Hello
+from speaker.herald.parcels import Whole
+
+HELLO_S = 1.0  # beats of the next protocol step replace it as the proof that a herald acts
+FRESH_S = 2.6  # two lost hellos; a herald that is silent longer is neither asked nor given to
+MIXED_AFTER_S = 3.0  # a member without our marker and without facts for so long is not Stentor
+
+
+@attrs.frozen
+class Outstanding:
+    """Words on their way to a peer: seats, when sent, how often."""
+
+    keys: tuple[bytes, ...]
+    sent_at: float
+    tries: int
+
+
+@attrs.define
+class Peer:
+    """One other node."""
+
+    name: str
+    address: Vip | None = None
+    is_alive: bool = False  # memberlist: alive or suspect
+    joined_at: float = -inf
+    marker: bool | None = None  # whether its Meta says Stentor
+    hello: Hello | None = None  # its newest since it joined
+    heard_at: float = -inf  # last message of its own hand
+    instance: bytes = b""
+    retired: tuple[bytes, ...] = ()  # its former instances, whose late messages mean nothing
+    words: Words = attrs.field(factory=Words)
+    last_seq: int = 0
+    hosts: frozenset[bytes] = frozenset()
+    host_parts: dict[int, tuple[bytes, ...]] = attrs.field(factory=dict)
+    host_digest: int = 0
+    unacked: dict[int, Outstanding] = attrs.field(factory=dict)
+    whole: Whole = attrs.field(factory=Whole)
+    wants: int = 0  # asked for its seats so often without success
+    differs_since: float | None = None
+    whole_sent_at: float = -inf
+
+    def has(self, flag: Flag) -> bool:
+        """Whether its newest hello has the flag."""
+        return self.hello is not None and bool(self.hello.flags & flag)
+
+    @property
+    def is_able(self) -> bool:
+        """Whether it could answer for a seat now, as far as it says."""
+        return (
+            self.is_alive
+            and self.has(Flag.STARTED)
+            and self.has(Flag.LINKED)
+            and not self.has(Flag.LEAVING)
+        )
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether its herald acts: we heard it lately."""
+        return now - self.heard_at < FRESH_S
+
+    def is_foreign(self, now: float) -> bool:
+        """Whether it is a member that does not run Stentor (OWNERSHIP.md 10)."""
+        if not self.is_alive or self.hello is not None:
+            return False
+        return self.marker is False or (
+            self.marker is None and now - self.joined_at >= MIXED_AFTER_S
+        )
+
+    def lladdr(self, prefer: str) -> bytes | None:
+        """Its LLADDR on the interface of that name, or else on its first one."""
+        if self.hello is None or not self.hello.links:
+            return None
+        by_name = {link.name: link.lladdr for link in self.hello.links}
+        return by_name.get(prefer, self.hello.links[0].lladdr)

@@ -1,0 +1,386 @@
+"""
+Decide about one seat at a time (OWNERSHIP.md 1, 2, 5, 7, 10, 11).
+
+`Rules.judge` looks at everything known and does what follows from it, whatever event made it look;
+it may be called at any time and any number of times. What it wants to look at again, it puts on the
+agenda.
+"""
+
+from typing import Final
+
+import attrs
+
+from speaker.herald.actions import Action, Announce, Probe, Quiet, Speak, Unlist, Voice
+from speaker.herald.agenda import Agenda
+from speaker.herald.claims import Claims, beats
+from speaker.herald.exchange import Exchange
+from speaker.herald.facts import Claim, Flag, Word
+from speaker.herald.ledger import Ledger
+from speaker.herald.seats import PlannedSeat, Seat, SeatReason
+from speaker.herald.world import World
+
+EMPTY_AFTER_S: Final = 0.3  # without a living holder for so long: probe
+PROBE_GAP_S: Final = 0.05  # between two probes, and from the last one to the take
+PROBES: Final = 2
+TURN_S: Final = 0.025  # from one candidate's turn to the next one's
+FOREIGN_AGAIN_S: Final = 5.0
+MEMBER_AGAIN_S: Final = 0.5  # the LLADDR is a member's: its words or its end are soon known
+SETTLED_S: Final = 1.0  # anti-flap: a seat is not given within so long of its last move
+ASK_KEPT_S: Final = 10.0  # an ASK that could not be granted at once may still be, for so long
+ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
+GIVE_GIVEN_UP_S: Final = 3.0  # the lease of the new holder: it does not act, or cannot hear us
+DECLINED_S: Final = 5.0
+
+
+@attrs.define
+class Rules:
+    """The judge and its hands."""
+
+    world: World
+    claims: Claims
+    exchange: Exchange
+    agenda: Agenda[bytes]
+    actions: list[Action]
+    ledger: Ledger  # what happened in this turn, for logs and counters
+    asks: dict[str, list[bytes]] = attrs.field(factory=dict)  # by holder, sent by the core
+    declines: dict[str, list[bytes]] = attrs.field(factory=dict)  # by giver
+
+    # --- the judge
+
+    def judge(self, seat: Seat) -> None:
+        """Do what follows for this seat from what is known now."""
+        world = self.world
+        if seat.key in world.untouchable:
+            self._unlist(seat, SeatReason.ADDRESS_OF_A_HOST)
+            return
+        if seat.plan is None and world.has_plan:
+            self._unlist(seat, SeatReason.NOT_CANDIDATE)
+            return
+        if world.is_duplicate:
+            self._drop(seat, SeatReason.DUPLICATE_NODE)
+            return
+        if seat.plan is not None and world.foreigners and self._is_mixed(seat.plan):
+            self._judge_mixed(seat, seat.plan)
+            return
+        best = self.claims.strongest(seat.key)
+        if best is not None and best[1].counter > seat.counter:
+            seat.counter = best[1].counter
+        if seat.mine and best is not None and self._loses(seat, best):
+            self._yield(seat, best)
+        match seat.mine:
+            case Claim.HELD:
+                self._judge_held(seat)
+            case Claim.GIVING:
+                self._judge_giving(seat)
+            case _:
+                self._judge_not_held(seat)
+
+    def _loses(self, seat: Seat, best: tuple[str, Word]) -> bool:
+        return beats(best[1].counter, best[0], seat.my_counter, self.world.own.node)
+
+    # --- seats we hold
+
+    def _judge_held(self, seat: Seat) -> None:
+        world, plan = self.world, seat.plan
+        seat.reason, seat.holder = SeatReason.HELD, world.own.node
+        self._speak(seat, Voice.HELD)
+        if world.links == () or world.link_of(plan) is None:
+            self._drop(seat, SeatReason.NO_INTERFACE)
+            return
+        if plan is None:
+            return  # adopted, and the agent has not sent its plan yet
+        if world.is_leaving or world.own.node not in plan.candidates:
+            self._pass_on(seat, plan)
+        elif seat.asked_by:
+            self._answer_ask(seat, plan)
+
+    def _pass_on(self, seat: Seat, plan: PlannedSeat) -> None:
+        """We should not hold it: give it to the best, keep it while one may yet become able."""
+        world = self.world
+        heir = world.heir(plan, self._decliners(seat))
+        if heir is not None:
+            self._give(seat, heir)
+        elif world.is_leaving or not self._may_come(plan):
+            reason = SeatReason.LEAVING if world.is_leaving else SeatReason.NOT_CANDIDATE
+            self._drop(seat, reason)
+        else:
+            self.agenda.sooner(seat.key, world.now + SETTLED_S)
+
+    def _may_come(self, plan: PlannedSeat) -> bool:
+        """Whether a candidate lives that could still take the seat over from us."""
+        if not self.world.is_started:
+            return bool(plan.candidates)
+        return any(
+            name in self.world.alive and not self.world.peers[name].has(Flag.LEAVING)
+            for name in plan.candidates
+        )
+
+    def _answer_ask(self, seat: Seat, plan: PlannedSeat) -> None:
+        world, asker = self.world, seat.asked_by
+        if world.now - seat.asked_at > ASK_KEPT_S or asker not in world.able:
+            seat.asked_by = ""
+            return
+        if not plan.failback or not world.peers[asker].is_fresh(world.now):
+            return
+        if world.now < seat.moved_at + SETTLED_S:
+            self.agenda.sooner(seat.key, seat.moved_at + SETTLED_S)
+            return
+        agrees = self._first_able(plan) == asker
+        if agrees or not world.agent_is_fresh:
+            self._give(seat, asker)
+
+    def _first_able(self, plan: PlannedSeat) -> str | None:
+        """Who should hold the seat by our own plan, ourselves included."""
+        world = self.world
+        for name in plan.candidates:
+            if name == world.own.node or name in world.able:
+                return name
+        return None
+
+    def _judge_giving(self, seat: Seat) -> None:
+        world = self.world
+        seat.reason, seat.holder = SeatReason.GIVING, seat.to
+        self._speak(seat, Voice.GIVEN)
+        is_gone = world.is_started and seat.to not in world.able
+        give_up_at = seat.since + GIVE_GIVEN_UP_S
+        if is_gone or seat.to in self._decliners(seat) or world.now >= give_up_at:
+            if not is_gone:
+                self._remember_decline(seat, seat.to)
+            self.ledger.note("seats_taken_back", seat, node=seat.to)
+            self._take(seat, "taken_back")
+            self.judge(seat)
+        else:
+            self.agenda.sooner(seat.key, give_up_at)
+
+    # --- seats we do not hold
+
+    def _judge_not_held(self, seat: Seat) -> None:
+        world = self.world
+        self._speak(seat, Voice.ELSEWHERE)
+        living = self.claims.strongest(seat.key, world.alive)
+        if living is None:
+            seat.holder = None
+            if seat.vacant_since is None:
+                self._vacate(seat, let_go=False)
+        else:
+            seat.vacant_since, seat.foreign, seat.probed = None, None, 0
+            seat.holder = living[0]
+        if (unfit := self._unfit(seat)) is not None:
+            seat.reason = unfit
+            if living is not None and living[1].to == world.own.node:
+                self.declines.setdefault(living[0], []).append(seat.key)
+        elif living is None:
+            self._judge_vacant(seat)
+        elif living[1].to == world.own.node:
+            self._take(seat, "given")
+            self._judge_held(seat)
+        else:
+            seat.reason = SeatReason.HELD_BY_PEER
+            seat.expired = False
+            self._consider_asking(seat, living[0])
+
+    def _unfit(self, seat: Seat) -> SeatReason | None:
+        """Why we could not hold this seat even if we were to."""
+        world = self.world
+        if world.is_leaving:
+            return SeatReason.LEAVING
+        if seat.plan is None:
+            return SeatReason.NO_PLAN
+        if world.own.node not in seat.plan.candidates:
+            return SeatReason.NOT_CANDIDATE
+        if world.link_of(seat.plan) is None:
+            return SeatReason.NO_INTERFACE
+        if not world.is_started:
+            return SeatReason.STARTING
+        return None
+
+    def _vacate(self, seat: Seat, *, let_go: bool) -> None:
+        seat.vacant_since, seat.let_go = self.world.now, let_go
+        seat.probed, seat.foreign = 0, None
+
+    def let_go(self, seat: Seat) -> None:
+        """Its holder gave it up or is dead: no need to wait and probe."""
+        if not seat.mine and self.claims.strongest(seat.key, self.world.alive) is None:
+            self._vacate(seat, let_go=True)
+
+    def _judge_vacant(self, seat: Seat) -> None:
+        world = self.world
+        assert seat.plan is not None
+        assert seat.vacant_since is not None
+        place = world.place(seat.plan)
+        assert place is not None
+        seat.reason = SeatReason.LEASE_EXPIRED if seat.expired else SeatReason.VACANT
+        if seat.let_go:
+            due = seat.vacant_since + place * TURN_S
+        else:
+            if seat.foreign is not None and world.now < seat.probe_at:
+                seat.reason = SeatReason.HELD_ELSEWHERE
+                self.agenda.sooner(seat.key, seat.probe_at)
+                return
+            if not self._probe(seat):
+                return
+            due = seat.probe_at + place * TURN_S
+        if world.now + 1e-6 < due:
+            self.agenda.sooner(seat.key, due)
+            return
+        self._take(seat, "vacant" if not seat.let_go else "let_go")
+        self._judge_held(seat)
+
+    def _probe(self, seat: Seat) -> bool:
+        """Carry the round of probes on; returns whether it is over and nobody answered."""
+        world = self.world
+        assert seat.vacant_since is not None
+        if seat.foreign is not None:  # a new round after an answer
+            seat.foreign, seat.probed = None, 0
+            seat.vacant_since = world.now - EMPTY_AFTER_S
+        due = seat.probe_at if seat.probed else seat.vacant_since + EMPTY_AFTER_S
+        if world.now + 1e-6 >= due and seat.probed < PROBES:
+            self.actions.append(Probe(seat.vip))
+            seat.probed += 1
+            due = seat.probe_at = world.now + PROBE_GAP_S
+        if seat.probed == PROBES and world.now + 1e-6 >= due:
+            return True
+        self.agenda.sooner(seat.key, due)
+        return False
+
+    def answered(self, seat: Seat, lladdr: bytes) -> None:
+        """A foreign LLADDR answers for the seat."""
+        if seat.mine:
+            self.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"))
+            return
+        if seat.vacant_since is None or seat.let_go or not seat.probed:
+            return
+        seat.foreign = lladdr
+        is_member = self.world.knows_lladdr(lladdr)
+        seat.probe_at = self.world.now + (MEMBER_AGAIN_S if is_member else FOREIGN_AGAIN_S)
+
+    def _consider_asking(self, seat: Seat, holder: str) -> None:
+        """Ask for the seat when we are the best of its able candidates and the holder is not."""
+        world, plan = self.world, seat.plan
+        assert plan is not None
+        ahead = plan.candidates[: plan.candidates.index(world.own.node)]
+        if holder in ahead or world.place(plan) != 0 or not world.agent_is_fresh:
+            seat.asks = 0
+            return
+        at = max(seat.ask_at, seat.moved_at + SETTLED_S)
+        if world.now + 1e-6 < at:
+            self.agenda.sooner(seat.key, at)
+            return
+        if world.peers[holder].is_fresh(world.now):
+            self.asks.setdefault(holder, []).append(seat.key)
+        delay = ASK_AGAIN_S[min(seat.asks, len(ASK_AGAIN_S) - 1)]
+        seat.asks += 1
+        seat.ask_at = world.now + delay * self.exchange.rng.uniform(0.9, 1.1)
+        self.agenda.sooner(seat.key, seat.ask_at)
+
+    # --- mixed ring
+
+    def _is_mixed(self, plan: PlannedSeat) -> bool:
+        return not self.world.foreigners.isdisjoint(plan.candidates)
+
+    def _judge_mixed(self, seat: Seat, plan: PlannedSeat) -> None:
+        """MetalLB's rule alone: the first live candidate, at once, without a word."""
+        world = self.world
+        best = self.claims.strongest(seat.key)
+        if best is not None:
+            seat.counter = max(seat.counter, best[1].counter)
+        seat.vacant_since = None
+        owner = world.metallb_owner(plan)
+        if owner == world.own.node and self._unfit(seat) is None:
+            if seat.mine is not Claim.HELD:
+                self._take(seat, "mixed_ring")
+            self._speak(seat, Voice.HELD)
+            seat.reason = SeatReason.MIXED_RING_HELD
+        else:
+            self._drop(seat, SeatReason.MIXED_RING, to=owner or "")
+        seat.holder = owner
+
+    # --- hands
+
+    def _take(self, seat: Seat, why: str) -> None:
+        """Answer for the seat: table, announcement, TAKE."""
+        now = self.world.now
+        seat.counter += 1
+        seat.mine, seat.my_counter, seat.to = Claim.HELD, seat.counter, ""
+        seat.since = seat.moved_at = now
+        seat.vacant_since, seat.foreign, seat.probed, seat.expired = None, None, 0, False
+        seat.asked_by, seat.asks = "", 0
+        self._speak(seat, Voice.HELD)
+        self.actions.append(Announce(seat.vip, why))
+        self.exchange.say(seat.key, Claim.HELD, seat.my_counter)
+        self.ledger.note("seats_taken", seat, why=why)
+
+    def _give(self, seat: Seat, heir: str) -> None:
+        """Answer with the heir's LLADDR from now on, and tell it."""
+        seat.counter += 1
+        seat.mine, seat.my_counter, seat.to = Claim.GIVING, seat.counter, heir
+        seat.since = seat.moved_at = self.world.now
+        seat.asked_by = ""
+        self.actions.append(Quiet(seat.vip))
+        self.exchange.say(seat.key, Claim.GIVING, seat.my_counter, heir)
+        self.ledger.note("seats_given", seat, node=heir)
+        self._judge_giving(seat)
+
+    def _yield(self, seat: Seat, best: tuple[str, Word]) -> None:
+        """Another holder's counter is higher: the TAKE of our heir, or two holders."""
+        event = "seats_moved" if seat.mine is Claim.GIVING else "seats_yielded"
+        self.ledger.note(event, seat, node=best[0])
+        self._let(seat, to=best[0])
+
+    def _drop(self, seat: Seat, reason: SeatReason, to: str = "") -> None:
+        """Answer no more, and say so: whoever is next takes it."""
+        if seat.mine:
+            self.ledger.note("seats_dropped", seat, reason=str(reason))
+            self._let(seat, to=to)
+            self._vacate(seat, let_go=False)
+        seat.reason = reason
+        seat.holder = None
+        self._speak(seat, Voice.ELSEWHERE)
+
+    def _let(self, seat: Seat, *, to: str) -> None:
+        if seat.mine is Claim.HELD:
+            self.actions.append(Quiet(seat.vip))
+        seat.mine, seat.to = Claim.NONE, ""
+        seat.since = seat.moved_at = self.world.now
+        seat.asked_by = ""
+        self.exchange.say(seat.key, Claim.NONE, seat.my_counter, to)
+        self._speak(seat, Voice.ELSEWHERE)
+
+    def expire(self, seat: Seat) -> None:
+        """Our lease ran out: the seat is nobody's, we may be back by the rule for empty seats."""
+        if seat.mine:
+            self._drop(seat, SeatReason.LEASE_EXPIRED)
+            seat.expired = True
+
+    def _unlist(self, seat: Seat, reason: SeatReason) -> None:
+        if seat.mine:
+            self.ledger.note("seats_dropped", seat, reason=str(reason))
+            self._let(seat, to="")
+        seat.reason, seat.holder, seat.vacant_since = reason, None, None
+        if seat.said is not None:
+            seat.said = None
+            self.actions.append(Unlist(seat.vip))
+
+    def _speak(self, seat: Seat, voice: Voice) -> None:
+        lladdr = None
+        if voice is Voice.GIVEN:
+            lladdr = self.world.lladdr_of(seat.to, seat.plan)
+            if lladdr is None:  # not known after a restart: what the table says goes on
+                return
+        if seat.said != (voice, lladdr):
+            seat.said = (voice, lladdr)
+            self.actions.append(Speak(seat.vip, voice, lladdr))
+
+    def decline(self, seat: Seat, node: str) -> None:
+        """`node` will not have the seat that we give it."""
+        if seat.mine is Claim.GIVING and seat.to == node:
+            self._remember_decline(seat, node)
+
+    def _remember_decline(self, seat: Seat, node: str) -> None:
+        now = self.world.now
+        kept = tuple(pair for pair in seat.declined if pair[0] != node and pair[1] > now)
+        seat.declined = (*kept, (node, now + DECLINED_S))
+
+    def _decliners(self, seat: Seat) -> tuple[str, ...]:
+        now = self.world.now
+        return tuple(name for name, until in seat.declined if until > now)

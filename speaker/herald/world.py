@@ -1,0 +1,128 @@
+"""What every decision on a seat looks at besides the seat: this node, its peers, the addresses."""
+
+from math import inf
+
+import attrs
+
+from speaker.herald.actions import Vip
+from speaker.herald.exchange import OwnFacts
+from speaker.herald.facts import Claim, Flag
+from speaker.herald.peers import Peer
+from speaker.herald.seats import PlannedSeat
+
+AGENT_SILENT_S = 5.0
+
+
+@attrs.frozen
+class Link:
+    """One attached interface."""
+
+    name: str
+    lladdr: bytes
+    carrier: bool = True
+    epoch: int = 0
+
+
+@attrs.define
+class World:
+    """This node and its ring at one moment; recomputed when a member or the plan changes."""
+
+    own: OwnFacts
+    peers: dict[str, Peer]
+    now: float
+    has_plan: bool = False
+    is_started: bool = False
+    is_leaving: bool = False
+    is_duplicate: bool = False
+    agent_at: float = -inf
+    links: tuple[Link, ...] = ()  # with carrier, by name
+    next_hops: frozenset[bytes] = frozenset()
+    untouchable: frozenset[bytes] = frozenset()
+    alive: frozenset[str] = frozenset()
+    able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
+    foreigners: frozenset[str] = frozenset()  # members that are not Stentor
+
+    @property
+    def agent_is_fresh(self) -> bool:
+        """Whether our own policy process spoke lately."""
+        return self.now - self.agent_at < AGENT_SILENT_S
+
+    def refresh_peers(self) -> bool:
+        """Recompute the sets of peers; returns whether any changed."""
+        peers = self.peers.values()
+        before = self.alive, self.able, self.foreigners
+        self.alive = frozenset(p.name for p in peers if p.is_alive)
+        self.able = frozenset(p.name for p in peers if p.is_able)
+        self.foreigners = frozenset(p.name for p in peers if p.is_foreign(self.now))
+        return before != (self.alive, self.able, self.foreigners)
+
+    def refresh_untouchable(self) -> frozenset[bytes]:
+        """Recompute the addresses never to be touched; returns those that became so or ceased."""
+        before = self.untouchable
+        members = (p.address.packed for p in self.peers.values() if p.address and p.is_alive)
+        hosts = (p.hosts for p in self.peers.values())
+        self.untouchable = self.own.hosts.union(self.next_hops, members, *hosts)
+        return before ^ self.untouchable
+
+    def flags(self) -> Flag:
+        """What our hello says."""
+        flags = Flag(0)
+        if self.is_started and not self.is_duplicate:
+            flags |= Flag.STARTED
+        if self.is_leaving:
+            flags |= Flag.LEAVING
+        if self.agent_is_fresh:
+            flags |= Flag.AGENT_FRESH
+        if self.links:
+            flags |= Flag.LINKED
+        return flags
+
+    def link_of(self, plan: PlannedSeat | None) -> Link | None:
+        """The first interface with carrier on which the VIP is advertised."""
+        for link in self.links:
+            if plan is None or plan.interfaces is None or link.name in plan.interfaces:
+                return link
+        return None
+
+    def lladdr_of(self, node: str, plan: PlannedSeat | None) -> bytes | None:
+        """The LLADDR of a peer on the segment of the VIP."""
+        link = self.link_of(plan)
+        peer = self.peers.get(node)
+        return peer.lladdr(link.name if link else "") if peer else None
+
+    def place(self, plan: PlannedSeat) -> int | None:
+        """How many able candidates rank before us; None when we are no candidate."""
+        able, node, ahead = self.able, self.own.node, 0
+        for name in plan.candidates:
+            if name == node:
+                return ahead
+            ahead += name in able
+        return None
+
+    def heir(self, plan: PlannedSeat, excluded: tuple[str, ...]) -> str | None:
+        """The best able candidate other than us whose herald acts."""
+        for name in plan.candidates:
+            if name not in self.able or name in excluded:
+                continue
+            if self.peers[name].is_fresh(self.now):
+                return name
+        return None
+
+    def metallb_owner(self, plan: PlannedSeat) -> str | None:
+        """The first candidate that is a live member, whatever it runs (OWNERSHIP.md 10)."""
+        for name in plan.candidates:
+            if name in self.alive or name == self.own.node:
+                return name
+        return None
+
+    def knows_lladdr(self, lladdr: bytes) -> bool:
+        """Whether a peer of the ring has this LLADDR."""
+        return any(
+            link.lladdr == lladdr
+            for peer in self.peers.values()
+            if peer.hello is not None
+            for link in peer.hello.links
+        )
+
+
+__all__ = ["Claim", "Link", "Vip", "World"]

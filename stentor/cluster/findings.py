@@ -49,9 +49,11 @@ class Finding:
     severity: Severity = Severity.ERROR
     cause: Cause = Cause.BAD_VALUE
     value: str = ""
+    is_kept: bool = False  # the last good version, read before, stays in use
 
     def __str__(self) -> str:
         """As a compiler would print it: file:line: severity: object: field: message."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         parts = (place, str(self.severity), self.object, self.field, self.message)
-        return ": ".join(part for part in parts if part)
+        text = ": ".join(part for part in parts if part)
+        return f"{text} (the last good version stays in use)" if self.is_kept else text

@@ -96,8 +96,9 @@ class Service:
     # What tells apart the endpoints behind a Service with policy Local: its selector as text.
     backend_key: str = ""
     created: str = ""  # RFC 3339 in UTC, "" where the source has none; older keeps a disputed VIP
+    pool: str | None = None  # the pool that holds the VIPs, where the source knows it
     served_everywhere: bool = False  # manifest mode, no EndpointSlice at all: any node serves it
-    options: ServiceOptions = ServiceOptions()
+    options: ServiceOptions = attrs.field(factory=ServiceOptions)
     refusal: Refusal | None = None
     refusal_text: str = ""
 

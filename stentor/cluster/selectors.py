@@ -16,7 +16,7 @@ class Operator(enum.StrEnum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
-@attrs.frozen
+@attrs.frozen(order=True)
 class Expression:
     """One of matchExpressions. `values` is sorted: their order means nothing."""
 

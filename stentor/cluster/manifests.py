@@ -1,0 +1,207 @@
+"""
+A directory of manifests as a source of objects: read, watched, re-read.
+
+What a bad file held when it was good stays in force; see docs/reference/manifests.md.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from hashlib import blake2b
+from pathlib import Path
+
+import attrs
+from watchfiles import awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
+
+from stentor.cluster import files
+from stentor.cluster.assemble import assemble
+from stentor.cluster.documents import FileContent, keep_all, read_text
+from stentor.cluster.findings import Cause, Finding, Severity
+from stentor.cluster.objects import World
+
+SETTLE_MS = 100  # quiet for this long after a change, so that a file under way is complete
+SETTLE_MAX_MS = 1000  # but no longer, however busy the directory is
+RESCAN_S = 5.0  # what inotify cannot see: NFS, targets of links, a directory put in place anew
+
+
+@attrs.frozen
+class _Read:
+    """A file as last read."""
+
+    signature: files.Signature
+    digest: bytes
+    content: FileContent
+
+
+@attrs.define
+class DirectoryReader:
+    """Holds the last good state of a directory. Blocking; owned by one task at a time."""
+
+    root: Path
+    lb_class: str = ""
+    _manifests: dict[str, _Read] = attrs.field(factory=dict, init=False)
+    _allocations: dict[str, _Read] = attrs.field(factory=dict, init=False)
+    _trouble: tuple[Finding, ...] = attrs.field(default=(), init=False)
+    _is_read: bool = attrs.field(default=False, init=False)
+
+    def refresh(
+        self, suspects: frozenset[str] = frozenset(), trouble: tuple[Finding, ...] = ()
+    ) -> World | None:
+        """
+        Read what changed, and return the new World, or None when nothing did.
+
+        `suspects` are files, relative to the root, that are read even if they look unchanged;
+        `trouble` are findings about the watching itself.
+        """
+        manifests = files.scan(self.root)
+        allocations = files.scan(self.root, files.ALLOCATIONS)
+        was_read = self._is_read
+        is_changed = self._update(self._manifests, manifests, suspects)
+        is_changed |= self._update(self._allocations, allocations, suspects)
+        found = (*trouble, *manifests.findings, *allocations.findings)
+        found = tuple(attrs.evolve(finding, is_kept=was_read) for finding in found)
+        if was_read and not is_changed and found == self._trouble:
+            return None
+        self._trouble, self._is_read = found, True
+        return assemble(
+            {name: read.content for name, read in self._manifests.items()},
+            {name: read.content for name, read in self._allocations.items()},
+            lb_class=self.lb_class,
+            trouble=found,
+        )
+
+    def _update(
+        self, known: dict[str, _Read], listing: files.Listing, suspects: frozenset[str]
+    ) -> bool:
+        """Bring `known` up to `listing`; tell whether anything changed."""
+        gone = [
+            name
+            for name in known
+            if name not in listing.files and not files.lies_in(name, listing.unlisted)
+        ]
+        for name in gone:
+            del known[name]
+        is_changed = bool(gone)
+        for name, signature in listing.files.items():
+            last = known.get(name)
+            if last is not None and last.signature == signature and name not in suspects:
+                continue
+            read = self._read(name, signature, last)
+            is_changed |= last is None or read.content is not last.content
+            known[name] = read
+        return is_changed
+
+    def _read(self, name: str, signature: files.Signature, last: _Read | None) -> _Read:
+        entries = last.content.entries if last else {}
+        try:
+            text = files.read_text(self.root, name)
+        except files.UnreadableError as exc:
+            content = keep_all(exc.finding, entries)
+            if last is not None and last.content == content:
+                content = last.content
+            return _Read(signature, b"", content)
+        digest = blake2b(text.encode(), digest_size=16).digest()
+        if last is not None and last.digest == digest:
+            return attrs.evolve(last, signature=signature)
+        return _Read(signature, digest, read_text(name, text, entries))
+
+
+@attrs.frozen
+class _Hint:
+    """Something may have changed: these files for sure, others perhaps."""
+
+    suspects: frozenset[str] = frozenset()
+    trouble: tuple[Finding, ...] = ()
+
+
+@attrs.define
+class ManifestSource:
+    """
+    The objects of a directory of YAML and JSON files, at any depth, with hot reload.
+
+    `lb_class` is MetalLB's: empty takes the Services without loadBalancerClass, else those with
+    exactly that one.
+    """
+
+    directory: Path
+    lb_class: str = ""
+
+    async def worlds(self) -> AsyncGenerator[World, None]:
+        """
+        Yield the World now, then after each change that means something.
+
+        Bursts are one World. Bad input never ends it nor raises: see `World.findings`.
+        """
+        root = self.directory.absolute()
+        reader = DirectoryReader(root, self.lb_class)
+        world: World | None = None
+        async with aclosing(_changes(root)) as changes:
+            async for hint in changes:
+                fresh = await asyncio.to_thread(reader.refresh, hint.suspects, hint.trouble)
+                if fresh is not None and fresh != world:
+                    world = fresh
+                    yield world
+
+
+async def _changes(root: Path) -> AsyncGenerator[_Hint, None]:
+    """Yield at once, then whenever files may have changed."""
+    yield _Hint()
+    while True:
+        identity = _identity(root)
+        trouble: tuple[Finding, ...] = ()
+        try:
+            async with aclosing(_watch(root)) as events:
+                async for suspects in events:
+                    yield _Hint(suspects)
+                    if _identity(root) != identity:
+                        break  # another directory has taken its name: watch that one
+        except (OSError, WatchfilesRustInternalError) as exc:
+            trouble = (_unwatched(exc),) if identity is not None else ()
+            await asyncio.sleep(RESCAN_S)
+        yield _Hint(trouble=trouble)
+
+
+async def _watch(root: Path) -> AsyncGenerator[frozenset[str], None]:
+    """
+    Yield the files that changed, relative to `root`, and nothing every RESCAN_S.
+
+    Nothing is filtered out: a look at what did not change costs a stat a file.
+    """
+    events = awatch(
+        root,
+        watch_filter=None,
+        debounce=SETTLE_MAX_MS,
+        step=SETTLE_MS,
+        rust_timeout=int(RESCAN_S * 1000),
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    )
+    async with aclosing(events):
+        async for changes in events:
+            yield frozenset(path.removeprefix(f"{root}/") for _, path in changes)
+
+
+def read_directory(directory: Path | str, lb_class: str = "") -> World:
+    """Read a directory once. Never raises for what is in it, nor when it is not there."""
+    world = DirectoryReader(Path(directory).absolute(), lb_class).refresh()
+    assert world is not None, "the first reading always gives a World"
+    return world
+
+
+def validate_directory(directory: Path | str) -> list[Finding]:
+    """Return all that is wrong with a directory, by file and line: `stentor validate DIR`."""
+    return list(read_directory(directory).findings)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _unwatched(exc: Exception) -> Finding:
+    message = f"cannot be watched ({exc}); looked at every {RESCAN_S:.0f} s instead"
+    return Finding(".", 0, "", "", message, Severity.WARNING, Cause.UNREADABLE, value=str(exc))

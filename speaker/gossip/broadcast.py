@@ -31,8 +31,13 @@ class Broadcast:
 
 @attrs.define
 class BroadcastQueue:
-    """At most one message a key (the node it is about); a newer one replaces the queued one."""
+    """
+    At most one message a key (the node it is about); a newer one replaces the queued one.
 
+    A message over `largest_bytes`, which no datagram would ever have room for, is not queued.
+    """
+
+    largest_bytes: int
     _queued: dict[str, Broadcast] = attrs.field(factory=dict)
     _serial: int = 0
 
@@ -44,8 +49,12 @@ class BroadcastQueue:
 
     def put(self, key: str, message: PacketMessage) -> None:
         """Queue `message`, with all its transmissions to come."""
+        size = size_bytes(message)
+        if size > self.largest_bytes:
+            self._queued.pop(key, None)
+            return
         self._serial += 1
-        self._queued[key] = Broadcast(message, size_bytes(message), self._serial)
+        self._queued[key] = Broadcast(message, size, self._serial)
 
     def take(self, budget_bytes: int, limit: int, parts: int = PARTS_MAX) -> list[Broadcast]:
         """

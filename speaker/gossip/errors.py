@@ -5,6 +5,7 @@ What goes wrong with bytes from the network and with keys.
     ├── DecodeError   bytes we do not understand; counted by `reason`, the sender hears nothing
     │   └── TruncatedError  they end too early; on a stream more may come
     ├── ConfigError   a number of the configuration out of range
+    ├── BindError     the address and port of the gossip sockets cannot be had
     ├── MessageTooLargeError  a user message that no datagram of ours holds
     └── KeyringError  a key that cannot be used: wrong length, not in the ring, still primary
 """
@@ -61,3 +62,7 @@ class ConfigError(GossipError):
 
 class MessageTooLargeError(GossipError):
     """A user message over the size a datagram has room for; the message gives both."""
+
+
+class BindError(GossipError):
+    """The sockets cannot be opened; the message names address, port and what to do."""

@@ -21,7 +21,7 @@ class Gossiper:
 
     membership: Membership
     room_bytes: int  # of a datagram, for parts and their lengths
-    _user_queue: BroadcastQueue = attrs.field(factory=BroadcastQueue)
+    _user_queue: BroadcastQueue
     _next: float = math.inf
     _last: float = math.inf
     _is_leave_told: bool = False

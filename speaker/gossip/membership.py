@@ -44,6 +44,7 @@ from speaker.gossip.suspicion import Suspicion
 from speaker.gossip.versions import is_sane
 
 META_MAX_BYTES = 512  # memberlist MetaMaxSize; senders keep to it
+NAME_MAX_BYTES = 255  # a Kubernetes node name has up to 253
 INCARNATION_MAX = 0xFFFF_FFFF  # uint32
 CONFLICT_AGAIN_S = 10.0  # a conflict that lasts is told again after this
 
@@ -55,7 +56,7 @@ class Ignored(enum.StrEnum):
     BAD_ADDRESS = "bad_address"  # neither 4 nor 16 bytes, or an address nobody has
     META_TOO_LARGE = "meta_too_large"  # over 512 bytes
     LIST_FULL = "list_full"  # a further name when NODES_MAX are listed
-    NO_NAME = "no_name"  # an alive with an empty name, or with incarnation 0
+    BAD_NAME = "bad_name"  # an alive with an empty name or one over 255 bytes
     NAME_CONFLICT = "name_conflict"  # a known name on another address
     NOT_FOR_US = "not_for_us"  # a ping for another name
     UNEXPECTED = "unexpected"  # an ack, nack or reply nobody waits for
@@ -71,7 +72,7 @@ class Membership:
     nodes: NodeList
     out: list[Output]
     awareness: Awareness
-    queue: BroadcastQueue = attrs.field(factory=BroadcastQueue)
+    queue: BroadcastQueue
     suspicions: dict[str, Suspicion] = attrs.field(factory=dict)
     ignored: Counter[Ignored] = attrs.field(factory=Counter)
     is_leaving: bool = False
@@ -100,6 +101,8 @@ class Membership:
             return
         is_takeover = False
         if node is None:
+            if message.incarnation == 0:  # older than any that a node has ever said
+                return
             node = self._list(message, address, now)
         elif (message.addr, message.port) != (node.raw_address, node.port):
             if not self._may_move(node, now):
@@ -208,8 +211,8 @@ class Membership:
         if len(message.meta or b"") > META_MAX_BYTES:
             return Ignored.META_TOO_LARGE
         if self.nodes.get(message.node) is None:
-            if not message.node or message.incarnation == 0:
-                return Ignored.NO_NAME
+            if not 0 < len(message.node.encode()) <= NAME_MAX_BYTES:
+                return Ignored.BAD_NAME
             if self.nodes.is_full:
                 return Ignored.LIST_FULL
         return None

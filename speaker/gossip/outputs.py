@@ -4,7 +4,7 @@ import ipaddress
 
 import attrs
 
-from speaker.gossip.messages import Message, NodeState, Ping, PushPull
+from speaker.gossip.messages import NodeState, PacketMessage, Ping, PushPull
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Endpoint = tuple[str, int]
@@ -43,7 +43,7 @@ class SendPacket:
     """Send one datagram. Several messages make a compound, in this order."""
 
     to: Endpoint
-    messages: tuple[Message, ...]
+    messages: tuple[PacketMessage, ...]
     with_crc: bool = False  # the receiver is known to understand it (pmax >= 5)
 
 

@@ -20,6 +20,7 @@ from random import Random
 from typing import assert_never
 
 from speaker.gossip.awareness import Awareness
+from speaker.gossip.broadcast import BroadcastQueue
 from speaker.gossip.config import VERSIONS_METALLB, GossipConfig
 from speaker.gossip.errors import ConfigError, MessageTooLargeError
 from speaker.gossip.exchange import Exchanges, push_pull_interval_s
@@ -90,9 +91,11 @@ class Swim:
         self._out: list[Output] = []
         nodes = NodeList(rng)
         awareness = Awareness(config.awareness_max_multiplier)
-        self._membership = Membership(config, me, nodes, self._out, awareness)
         room_bytes = config.udp_buffer_size_bytes - COMPOUND_HEADER_BYTES - overhead_bytes
-        self._gossiper = Gossiper(self._membership, room_bytes)
+        largest_bytes = room_bytes - COMPOUND_PART_BYTES
+        news = BroadcastQueue(largest_bytes)
+        self._membership = Membership(config, me, nodes, self._out, awareness, news)
+        self._gossiper = Gossiper(self._membership, room_bytes, BroadcastQueue(largest_bytes))
         self._prober = Prober(self._membership, self._gossiper.piggyback)
         self._exchanges = Exchanges(self._membership, local_state)
         self._started = False
@@ -257,6 +260,16 @@ class Swim:
         """Find a member by name."""
         node = self._membership.nodes.get(name)
         return None if node is None else node.snapshot()
+
+    def member_at(self, endpoint: Endpoint) -> Member | None:
+        """Find the member that is up at an address and port."""
+        node = self._membership.nodes.at(endpoint)
+        return None if node is None else node.snapshot()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Our own address and port."""
+        return self._membership.me.endpoint
 
     @property
     def health(self) -> int:

@@ -77,10 +77,10 @@ def check_key(key: bytes) -> None:
         decoded = len(base64.b64decode(key.strip(), validate=True))
     except (binascii.Error, ValueError):
         decoded = 0
-    if decoded in KEY_BYTES:
-        hint = f"; it reads as base64 of {decoded} bytes, decode it first"
-    elif (trimmed := len(key.rstrip(b"\r\n"))) in KEY_BYTES:
+    if (trimmed := len(key.rstrip(b"\r\n"))) in KEY_BYTES:
         hint = f"; without the line break at its end it has {trimmed}"
+    elif decoded in KEY_BYTES:
+        hint = f"; it reads as base64 of {decoded} bytes, decode it first"
     raise KeyringError(
         f"gossip key has {len(key)} bytes, need 16, 24 or 32 (AES-128, AES-192, AES-256){hint}"
     )

@@ -233,7 +233,7 @@ class StreamReader:
             else:
                 wanted = end - self._pos
                 if wanted <= most_bytes:
-                    self._pos = end
+                    self._advance(end)
                     return value
             raise DecodeError(Reason.TOO_LARGE, f"value of {wanted} bytes, at most {most_bytes}")
 
@@ -243,8 +243,19 @@ class StreamReader:
 
     def _take(self, size: int) -> Parsing[bytes]:
         yield from self._wait(size)
-        start, self._pos = self._pos, self._pos + size
+        start = self._pos
+        self._advance(start + size)
         return bytes(memoryview(self._buffer)[start : self._pos])
+
+    def _advance(self, pos: int) -> None:
+        """Have read up to `pos`."""
+        self._check_total(pos)
+        self._pos = pos
+
+    def _check_total(self, pos: int) -> None:
+        most = self._wire.limits.stream_bytes
+        if self._consumed_bytes + pos > most:
+            raise DecodeError(Reason.TOO_LARGE, f"stream of more than {most} bytes")
 
     def _wait(self, size: int) -> Parsing[None]:
         """Come back when `size` bytes are there, and forget those already read."""
@@ -255,9 +266,7 @@ class StreamReader:
         del self._buffer[: self._pos]
         self._consumed_bytes += self._pos
         self._pos = 0
-        if self._consumed_bytes + size > self._wire.limits.stream_bytes:
-            most = self._wire.limits.stream_bytes
-            raise DecodeError(Reason.TOO_LARGE, f"stream of more than {most} bytes")
+        self._check_total(size)
         while len(self._buffer) < size:
             yield size
 
@@ -266,7 +275,7 @@ class StreamReader:
         if not self._complete:
             self._trailing_bytes = len(self._buffer) - self._pos
         self._buffer = bytearray(inner)
-        self._pos = 0
+        self._pos = self._consumed_bytes = 0
         self._complete = True
 
 

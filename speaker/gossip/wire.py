@@ -193,8 +193,10 @@ class _Peeling:
 
     def _decompress(self, payload: bytes) -> bytes:
         wrapper, _ = decode_struct(COMPRESSED, payload, 1)
-        plain = decompress(wrapper, self.limits.packet_bytes - self.decompressed_bytes)
-        self.decompressed_bytes += len(plain)
+        left = self.limits.packet_bytes - self.decompressed_bytes
+        self.decompressed_bytes = self.limits.packet_bytes  # all of it, should this one fail
+        plain = decompress(wrapper, left)
+        self.decompressed_bytes -= left - len(plain)
         return plain
 
 

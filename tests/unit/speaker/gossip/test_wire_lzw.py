@@ -1,0 +1,93 @@
+"""LZW, both ways. That it is Go's to the byte is shown by the captured vectors."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speaker.gossip import lzw
+from speaker.gossip.errors import DecodeError, Reason
+
+LIMIT_BYTES = 1 << 20
+payloads = st.one_of(
+    st.binary(max_size=2000),
+    st.builds(
+        lambda part, times: part * times, st.binary(min_size=1, max_size=9), st.integers(0, 900)
+    ),
+)
+
+
+def pack(*codes: tuple[int, int]) -> bytes:
+    """Codes of stated widths as bits."""
+    bits = filled = 0
+    for code, width in codes:
+        bits |= code << filled
+        filled += width
+    return bits.to_bytes((filled + 7) // 8, "little")
+
+
+@given(payloads)
+def test_what_is_compressed_comes_back(plain: bytes) -> None:
+    assert plain == lzw.decompress(lzw.compress(plain), LIMIT_BYTES)
+
+
+@pytest.mark.parametrize("size", [*range(3830, 3850), *range(7670, 7690)])
+def test_the_table_is_cleared_where_it_fills(size: int) -> None:
+    """Pairs that never repeat fill it by one entry a byte; each size ends elsewhere at the edge."""
+    plain = bytes(((i * i) >> (i & 7)) & 0xFF for i in range(size))
+
+    assert plain == lzw.decompress(lzw.compress(plain), size)
+
+
+@pytest.mark.parametrize(
+    ("packed", "plain"),
+    [
+        pytest.param(pack((256, 9), (97, 9), (257, 9)), b"a", id="as_written"),
+        pytest.param(pack((97, 9), (257, 9)), b"a", id="without_the_clear_code"),
+        pytest.param(pack((97, 9), (257, 9)) + b"rest", b"a", id="with_bytes_after_the_end"),
+        pytest.param(pack((97, 9), (258, 9), (257, 9)), b"aaa", id="an_entry_used_as_it_begins"),
+        pytest.param(pack((97, 9), (256, 9), (98, 9), (257, 9)), b"ab", id="cleared_in_between"),
+    ],
+)
+def test_a_stream_of_codes_is_read(packed: bytes, plain: bytes) -> None:
+    assert plain == lzw.decompress(packed, LIMIT_BYTES)
+
+
+def test_a_full_table_without_a_clear_is_kept() -> None:
+    """Go's encoder clears before; others need not."""
+    widths = [max(9, min(12, (257 + i).bit_length())) for i in range(5000)]
+    packed = pack(*((i & 0xFF, width) for i, width in enumerate(widths)), (257, 12))
+
+    assert bytes(i & 0xFF for i in range(5000)) == lzw.decompress(packed, LIMIT_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("packed", "reason"),
+    [
+        pytest.param(b"", Reason.TRUNCATED, id="nothing"),
+        pytest.param(pack((256, 9), (97, 9)), Reason.TRUNCATED, id="no_end"),
+        pytest.param(pack((256, 9), (258, 9)), Reason.BAD_COMPRESSION, id="entry_of_nothing"),
+        pytest.param(pack((97, 9), (259, 9)), Reason.BAD_COMPRESSION, id="entry_to_come"),
+    ],
+)
+def test_broken_codes_are_refused(packed: bytes, reason: Reason) -> None:
+    with pytest.raises(DecodeError) as refusal:
+        lzw.decompress(packed, LIMIT_BYTES)
+
+    assert reason is refusal.value.reason
+
+
+def test_a_bomb_stops_at_the_limit() -> None:
+    bomb = lzw.compress(bytes(LIMIT_BYTES))
+
+    assert len(bomb) < 3000
+    assert len(lzw.decompress(bomb, LIMIT_BYTES)) == LIMIT_BYTES
+    with pytest.raises(DecodeError, match=f"too_large: .* more than {LIMIT_BYTES - 1} bytes"):
+        lzw.decompress(bomb, LIMIT_BYTES - 1)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_the_bytes_only_decode_error_is_raised(packed: bytes) -> None:
+    with suppress(DecodeError):
+        assert len(lzw.decompress(packed, 1000)) <= 1000

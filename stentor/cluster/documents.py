@@ -5,7 +5,6 @@ A broken object keeps its last good version. A broken document whose object cann
 every object that the file held before and does not name now: one of them it was.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -27,19 +26,11 @@ from stentor.cluster.convert import (
     name_problems,
 )
 from stentor.cluster.findings import Cause, Finding, Severity
+from stentor.cluster.kinds import is_to_be_read, note_on
 from stentor.cluster.objects import Key, L2Ad, Pool
 from stentor.cluster.yaml_nodes import Node, YamlError, read_documents
 
 Ident = tuple[str, Key]  # kind and key
-
-_GROUP = "metallb.io/"
-_SLIP = 2  # letters: Servce, Servcie and Services are slips, ServiceAccount is another kind
-_NOT_READ = frozenset(
-    {
-        "AddressPool", "BFDProfile", "BGPAdvertisement", "BGPPeer", "Community",
-        "ConfigurationState", "MetalLB", "ServiceBGPStatus", "ServiceL2Status",
-    }
-)  # fmt: skip
 
 
 @attrs.frozen
@@ -153,11 +144,11 @@ def _read_object(reading: _Reading, node: Node) -> None:
         return
     if _is_ignored(reading, node, raw):
         return
-    subject = subject_of(raw)
+    rough = _rough_ident(raw)
+    subject = _subject(raw, rough)
     try:
         model = decode(raw)
     except ConfigError as exc:
-        rough = _rough_ident(raw)
         _refuse(reading, node, subject, exc.problems, rough)
         if rough is not None and rough not in reading.entries:
             _add_stopgap_slice(reading, node, raw, rough)
@@ -229,38 +220,19 @@ def _finding(
 
 
 def _is_ignored(reading: _Reading, node: Node, raw: Raw) -> bool:
-    """
-    Pass over kinds that are none of our business, such as the Deployment beside its Service.
-
-    A misspelt kind of ours is not one of them; kinds of MetalLB not read yet are told.
-    """
+    """Pass over objects of kinds that are none of our business; tell where that may surprise."""
     kind, version = raw.get("kind"), raw.get("apiVersion")
-    if not (isinstance(kind, str) and isinstance(version, str)) or kind in KINDS:
+    if not (isinstance(kind, str) and isinstance(version, str)) or is_to_be_read(kind, version):
         return False
-    note = ""
-    if kind in _NOT_READ and version.startswith(_GROUP):
-        note = f"{kind} is not read from manifests; it has no effect"
-    elif kind == "Endpoints" and version == "v1":
-        note = "Endpoints is not read; write an EndpointSlice (discovery.k8s.io/v1)"
-    elif version.startswith(_GROUP) or _is_slip(kind):
-        return False
+    note = note_on(kind, version)
     if note:
+        line, cause = node.line_of(("kind",)), Cause.UNKNOWN_KIND
         reading.findings.append(
             Finding(
-                reading.file, node.line_of(("kind",)), subject_of(raw), "kind", note,
-                Severity.WARNING, Cause.UNKNOWN_KIND, kind,
+                reading.file, line, subject_of(raw), "kind", note, Severity.WARNING, cause, kind
             )
-        )  # fmt: skip
+        )
     return True
-
-
-def _is_slip(kind: str) -> bool:
-    """Tell whether `kind` is one of ours but for two letters, in whatever order they stand."""
-    written = Counter(kind.lower())
-    return any(
-        ((written - meant) + (meant - written)).total() <= _SLIP
-        for meant in (Counter(known.lower()) for known in KINDS)
-    )
 
 
 def _add_stopgap_slice(reading: _Reading, node: Node, raw: Raw, ident: Ident) -> None:
@@ -270,8 +242,15 @@ def _add_stopgap_slice(reading: _Reading, node: Node, raw: Raw, ident: Ident) ->
     if ident[0] == "EndpointSlice" and isinstance(owner, str):
         value = SliceOf(Key(ident[1].namespace, owner), ())
         reading.entries[ident] = Entry(
-            ident, subject_of(raw), reading.file, node.line, value, is_stopgap=True
+            ident, _subject(raw, ident), reading.file, node.line, value, is_stopgap=True
         )
+
+
+def _subject(raw: Raw, ident: Ident | None) -> str:
+    """Name an object; the namespace it is in by default counts as given."""
+    if ident is None or not ident[1].namespace:
+        return subject_of(raw)
+    return f"{ident[0]} {ident[1]}"
 
 
 def _rough_ident(raw: Raw) -> Ident | None:

@@ -5,14 +5,14 @@ What a bad file held when it was good stays in force; see docs/reference/manifes
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from hashlib import blake2b
 from pathlib import Path
 
 import attrs
-from watchfiles import awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from stentor.cluster import files
 from stentor.cluster.assemble import assemble
@@ -56,12 +56,12 @@ class DirectoryReader:
         """
         manifests = files.scan(self.root)
         allocations = files.scan(self.root, files.ALLOCATIONS)
-        was_read = self._is_read
         is_changed = self._update(self._manifests, manifests, suspects)
         is_changed |= self._update(self._allocations, allocations, suspects)
-        found = (*trouble, *manifests.findings, *allocations.findings)
-        found = tuple(attrs.evolve(finding, is_kept=was_read) for finding in found)
-        if was_read and not is_changed and found == self._trouble:
+        is_kept = bool(self._manifests)
+        unseen = (*manifests.findings, *allocations.findings)
+        found = (*trouble, *(attrs.evolve(finding, is_kept=is_kept) for finding in unseen))
+        if self._is_read and not is_changed and found == self._trouble:
             return None
         self._trouble, self._is_read = found, True
         return assemble(
@@ -146,7 +146,6 @@ class ManifestSource:
 
 async def _changes(root: Path) -> AsyncGenerator[_Hint, None]:
     """Yield at once, then whenever files may have changed."""
-    yield _Hint()
     while True:
         identity = _identity(root)
         trouble: tuple[Finding, ...] = ()
@@ -158,28 +157,40 @@ async def _changes(root: Path) -> AsyncGenerator[_Hint, None]:
                         break  # another directory has taken its name: watch that one
         except (OSError, WatchfilesRustInternalError) as exc:
             trouble = (_unwatched(exc),) if identity is not None else ()
+            yield _Hint(trouble=trouble)
             await asyncio.sleep(RESCAN_S)
-        yield _Hint(trouble=trouble)
 
 
 async def _watch(root: Path) -> AsyncGenerator[frozenset[str], None]:
     """
-    Yield the files that changed, relative to `root`, and nothing every RESCAN_S.
+    Yield nothing once the watch stands, then the files that changed, relative to `root`.
 
-    Nothing is filtered out: a look at what did not change costs a stat a file.
+    Yields nothing every RESCAN_S too. Nothing is filtered out: a look at what did not change
+    costs a stat a file. Not watchfiles.awatch, which starts to watch only after the first look.
+    Raises OSError or WatchfilesRustInternalError when `root` cannot be watched.
     """
-    events = awatch(
-        root,
-        watch_filter=None,
-        debounce=SETTLE_MAX_MS,
-        step=SETTLE_MS,
-        rust_timeout=int(RESCAN_S * 1000),
-        yield_on_timeout=True,
+    stop = threading.Event()
+    with RustNotify(
+        [str(root)], debug=False, force_polling=False, poll_delay_ms=300, recursive=True,
         ignore_permission_denied=True,
-    )
-    async with aclosing(events):
-        async for changes in events:
-            yield frozenset(path.removeprefix(f"{root}/") for _, path in changes)
+    ) as watcher:  # fmt: skip
+        yield frozenset()
+        while True:
+            work = asyncio.ensure_future(
+                asyncio.to_thread(
+                    watcher.watch, SETTLE_MAX_MS, SETTLE_MS, int(RESCAN_S * 1000), stop
+                )
+            )
+            try:
+                changes = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                stop.set()  # seen within SETTLE_MS; the thread must be out before the watcher goes
+                await asyncio.wait([work])
+                raise
+            if isinstance(changes, set):
+                yield frozenset(path.removeprefix(f"{root}/") for _, path in changes)
+            else:
+                yield frozenset()  # "timeout"
 
 
 def read_directory(directory: Path | str, lb_class: str = "") -> World:

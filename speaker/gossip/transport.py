@@ -120,7 +120,8 @@ class Gossip:
         """
         Exchange state with a host: None when one of its addresses took part, else why not.
 
-        The host is an address or a name; a name may stand for several addresses.
+        The host is an address or a name; a name may stand for several addresses. Nothing is
+        retried here. Joining ourselves works at once.
         """
         try:
             targets = await dialogue.resolve(host, port)
@@ -137,14 +138,6 @@ class Gossip:
                     return None
                 why = failure
         return why
-
-    async def is_in_ring(self, host: str, port: int) -> bool:
-        """Whether a member that is up has one of the addresses of `host`."""
-        try:
-            targets = await dialogue.resolve(host, port)
-        except OSError:
-            return False
-        return any(self.swim.member_at(target) is not None for target in targets)
 
     async def leave(self, within_s: float) -> bool:
         """Say goodbye; True when it was sent often enough before `within_s` were over."""

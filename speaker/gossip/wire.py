@@ -43,7 +43,7 @@ class Limits:
     stream_bytes: int = 40 * MEBIBYTE  # a whole exchange, plain or once decompressed
     nodes: int = 16_384  # of a push/pull: 8 MB of values; memberlist's bound is 2^20
     struct_bytes: int = 65_536  # one msgpack struct of a stream
-    packet_bytes: int = 256 * 1024  # all that a datagram decompresses to
+    packet_bytes: int = 65_536  # all that a datagram decompresses to: what could come as it is
     packet_messages: int = 4096  # all parts of a datagram
     depth: int = 8  # compounds and compressions in one another
 

@@ -1,0 +1,160 @@
+"""`stentor lab`: nodes, a client and a router on one machine, in network namespaces."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from stentor.lab.errors import LabError
+from stentor.lab.lab import Lab, Target, require_root
+from stentor.lab.topology import (
+    DEFAULT_DIR,
+    DEFAULT_PREFIX,
+    MAX_NODES,
+    Topology,
+    is_lab,
+    load,
+)
+
+P = ParamSpec("P")
+
+
+def plainly(command: Callable[P, None]) -> Callable[P, None]:
+    """End a command with a sentence and status 1 where it raises LabError."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except LabError as exc:
+            click.echo(f"stentor lab: {exc}", err=True)
+            sys.exit(1)
+
+    return guarded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DIR,
+    show_default=True,
+    help="Files of the lab; a second lab at the same time needs another one, and a --prefix.",
+)
+@click.pass_context
+def lab(context: click.Context, directory: Path) -> None:
+    """Run nodes, a client and an upstream router as network namespaces on a bridge. Needs root."""
+    context.obj = directory.absolute()
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(1, MAX_NODES), default=3, show_default=True)
+@click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="Of the namespaces.")
+@click.option(
+    "--xdp-mode",
+    type=click.Choice(["auto", "native", "generic", "tc"]),
+    default="native",
+    show_default=True,
+    help="Given to the speakers.",
+)
+@click.pass_obj
+@plainly
+def up(directory: Path, nodes: int, prefix: str, xdp_mode: str) -> None:
+    """Build the lab and start what does not run; twice is as good as once."""
+    if is_lab(directory) and load(directory) != Topology(nodes, prefix, directory):
+        raise LabError(f"another lab is in {directory}: run `stentor lab down` first")
+    running = Lab(Topology(nodes, prefix, directory), xdp_mode)
+    running.up()
+    names = " ".join(host.namespace for host in running.topology.hosts)
+    click.echo(f"up: {names}\nlogs: {directory}/n1/speaker.log\nsee `stentor lab status`")
+
+
+@lab.command()
+@click.option("--prefix", default=DEFAULT_PREFIX, help="For a lab whose files are gone.")
+@click.pass_obj
+@plainly
+def down(directory: Path, prefix: str) -> None:
+    """Stop and remove everything, also what a crash left behind."""
+    try:
+        topology = load(directory)
+    except LabError:  # gone or damaged: its names are still known by their prefix
+        topology = Topology(prefix=prefix, directory=directory)
+    Lab(topology).down()
+
+
+@lab.command()
+@click.pass_obj
+@plainly
+def status(directory: Path) -> None:
+    """Show who holds which VIP by each node's view, the rungs and the counters."""
+    from stentor.lab import views  # noqa: PLC0415 - asyncio and the link, for this command alone
+
+    require_root()
+    running = Lab(load(directory))
+    click.echo(views.render(views.node_table(running)))
+    click.echo()
+    click.echo(views.render(views.vip_table(running)))
+
+
+@lab.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.argument("host")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+@plainly
+def exec_(directory: Path, host: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND on HOST (n1, n2, ..., client or router) and end with its exit status."""
+    require_root()
+    namespace = load(directory).host(host).namespace
+    sys.exit(subprocess.call(["ip", "netns", "exec", namespace, *command]))
+
+
+@lab.command()
+@click.argument("node")
+@click.argument("target", type=click.Choice([str(target) for target in Target]), default="host")
+@click.pass_obj
+@plainly
+def kill(directory: Path, node: str, target: str) -> None:
+    """SIGKILL a process of NODE's speaker, or by default the whole host and its link."""
+    running = Lab(load(directory))
+    running.kill(running.topology.node(node), Target(target))
+
+
+@lab.command()
+@click.argument("node")
+@click.option("--silent", is_flag=True, help="Keep the carrier: only the switch stops forwarding.")
+@click.pass_obj
+@plainly
+def cut(directory: Path, node: str, *, silent: bool) -> None:
+    """Pull the cable of NODE."""
+    running = Lab(load(directory))
+    running.cut(running.topology.node(node), silently=silent)
+
+
+@lab.command()
+@click.argument("node")
+@click.pass_obj
+@plainly
+def heal(directory: Path, node: str) -> None:
+    """Plug NODE in again and start what was killed there."""
+    running = Lab(load(directory))
+    running.heal(running.topology.node(node))
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(2, MAX_NODES), default=3, show_default=True)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--prefix", default="st-demo", show_default=True, help="Of the namespaces.")
+@plainly
+def demo(nodes: int, json_file: Path | None, prefix: str) -> None:
+    """Tell the story of a VIP unattended, in under a minute; exit status 1 if a step failed."""
+    from stentor.lab.demo import run  # noqa: PLC0415 - for this command alone
+
+    options: dict[str, Any] = {"count": nodes, "prefix": prefix}
+    sys.exit(run(Topology(directory=Path(f"/run/{prefix}"), **options), json_file))

@@ -151,7 +151,9 @@ class _Composer:
                     self.done, self.anchors = None, {}
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
-            line = self.first_line + (mark.line if mark is not None else 0)
+            # What is missing at the end is missing from the last line, not from the one after.
+            last = text.rstrip().count("\n")
+            line = self.first_line + min(mark.line if mark is not None else 0, last)
             raise YamlError(line, str(exc.problem or exc.context)) from exc
         except yaml.YAMLError as exc:
             raise YamlError(self.first_line, str(exc)) from exc

@@ -1,0 +1,429 @@
+"""One simulated node: host, data plane, and a herald made of the real Swim and HeraldCore."""
+
+import hashlib
+import random
+from ipaddress import IPv4Address, ip_address
+from math import inf
+from typing import Protocol
+
+import attrs
+
+from speaker.gossip.config import LAN
+from speaker.gossip.messages import NodeState, PacketMessage, PushPull
+from speaker.gossip.outputs import (
+    Endpoint,
+    ExchangeState,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+    MergeDone,
+    MergeFailed,
+    NameConflict,
+    Output,
+    PingOverStream,
+    SendPacket,
+    StateReceived,
+    UserReceived,
+)
+from speaker.gossip.state import Swim
+from speaker.herald.actions import (
+    Action,
+    Announce,
+    Broadcast,
+    Exit,
+    Note,
+    Probe,
+    Rejoin,
+    Send,
+    Speak,
+    Unlist,
+    Vip,
+)
+from speaker.herald.core import AdoptedRow, CoreConfig, HeraldCore, Link, PlannedSeat
+from tests.sim.engine import Engine
+from tests.sim.table import Table
+
+PORT = 7946
+META = b"stentor"
+JOIN_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 10.0)
+SAVE_DELAY_S = 0.01  # from a change to the file beside the pins
+BACKLOG = 4096  # datagrams that a socket keeps for a herald that does not read
+
+
+class Wires(Protocol):
+    """What a host needs of the world around it."""
+
+    engine: Engine
+
+    def send_packet(self, source: str, output: SendPacket) -> None:
+        """Carry a datagram."""
+
+    def exchange(self, source: str, output: ExchangeState) -> None:
+        """Carry a push/pull."""
+
+    def stream_ping(self, source: str, output: PingOverStream) -> None:
+        """Carry a ping by stream."""
+
+    def probe(self, source: str, vip: Vip) -> None:
+        """Ask the segment for a VIP."""
+
+    def spoken(self, host: "Host", vip: Vip, why: str) -> None:
+        """The table of a host has changed."""
+
+    def log(self, host: str, text: str) -> None:
+        """Add a line to the trace."""
+
+
+def address_of(index: int) -> IPv4Address:
+    """The address of the n-th node."""
+    return IPv4Address(f"198.51.100.{index + 1}")
+
+
+@attrs.define
+class Herald:
+    """One process: what dies with a SIGKILL."""
+
+    swim: Swim
+    core: HeraldCore
+    born_at: float
+    seeds: dict[Endpoint, int]  # join targets not merged yet -> failures
+    is_settled: bool = False
+    why: dict[Vip, str] = attrs.field(factory=dict)
+    saved_version: int = -1
+
+
+@attrs.define
+class Host:
+    """A machine that may be off, and a herald on it that may be dead or frozen."""
+
+    name: str
+    index: int
+    wires: Wires
+    rng: random.Random
+    everybody: tuple[str, ...]
+    table: Table
+    is_up: bool = True
+    carrier: bool = True
+    herald: Herald | None = None
+    frozen_until: float = 0.0  # while in the future, the process does not run
+    stalled_at: float = -inf  # when it last did not run for a while
+    agent_silent: bool = False
+    plan: tuple[PlannedSeat, ...] = ()
+    saved: bytes | None = None
+    backlog: list[tuple[str, tuple[object, ...]]] = attrs.field(factory=list)
+    wake_at: float = inf
+    starts: int = 0
+
+    @property
+    def address(self) -> IPv4Address:
+        """Its only address."""
+        return address_of(self.index)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its herald can do something now."""
+        return self.herald is not None and self.frozen_until <= self.wires.engine.now
+
+    # --- life and death
+
+    def start(self) -> None:
+        """Start the herald, as the supervisor does."""
+        if not self.is_up or self.herald is not None:
+            return
+        now = self.wires.engine.now
+        self.starts += 1
+        seed = self.rng.getrandbits(64)
+        config = CoreConfig(
+            self.name, hashlib.md5(f"{self.name}/{seed}".encode(), usedforsecurity=False).digest()
+        )
+        core = HeraldCore(config, random.Random(seed), now)
+        swim = Swim(
+            name=self.name,
+            address=self.address,
+            port=PORT,
+            config=LAN,
+            rng=random.Random(seed + 1),
+            meta=META,
+            local_state=lambda is_join: core.local_state(self.wires.engine.now),
+        )
+        seeds = {
+            (str(address_of(i)), PORT): 0 for i, n in enumerate(self.everybody) if n != self.name
+        }
+        self.herald = Herald(swim, core, now, seeds)
+        self.frozen_until = 0.0
+        self.backlog = []
+        if self.saved is not None:
+            core.restore(self.saved)
+        rows = self.table.rows
+        if self.table.push(now):
+            core.adopt([AdoptedRow(r.vip, r.voice, r.lladdr) for r in rows.values()], now)
+        else:
+            rows.clear()
+            self.table.enter()
+        self._tell_interfaces()
+        self._do(swim.start(now))
+        self._join()
+        if not self.agent_silent:
+            self.wires.engine.at(now + 0.05, self.plan_sent, self.herald)
+        self._after()
+
+    def kill(self) -> None:
+        """SIGKILL the herald; the data plane goes on until the lease ends."""
+        self.herald = None
+        self.backlog = []
+        self.wake_at = inf
+        self.table.orphan(self.wires.engine.now)
+
+    def power_off(self) -> None:
+        """The host dies, its tmpfs and its tables with it."""
+        self.kill()
+        self.is_up = False
+        self.saved = None
+        self.table.rows.clear()
+        self.table.deadline = -inf
+
+    def power_on(self) -> None:
+        """Boot."""
+        self.is_up = True
+        self.start()
+
+    def freeze(self, duration_s: float) -> None:
+        """The process gets no CPU for a while."""
+        if self.herald is None:
+            return
+        now = self.wires.engine.now
+        self.stalled_at = now
+        self.frozen_until = max(self.frozen_until, now + duration_s)
+        self.table.orphan(now)
+        self.wires.engine.at(self.frozen_until, self._thaw, self.herald)
+
+    def _thaw(self, herald: Herald) -> None:
+        """The lease first, then what has come in, then what has fallen due."""
+        now = self.wires.engine.now
+        if herald is not self.herald or now < self.frozen_until:
+            return
+        self.stalled_at = now
+        if not self.table.push(now):
+            herald.core.lease_expired(now)
+            self.table.enter()
+            self._act()
+        backlog, self.backlog = self.backlog, []
+        for what, args in backlog:
+            self.deliver(what, *args)
+        self._after()
+
+    # --- what comes from this host
+
+    def plan_sent(self, herald: Herald | None) -> None:
+        """The agent sends its plan."""
+        if herald is None or herald is not self.herald or self.agent_silent:
+            return
+        self.deliver("plan")
+
+    def agent_beat(self) -> None:
+        """The agent's heartbeat, once a second."""
+        if not self.agent_silent and self.herald is not None:
+            self.deliver("agent")
+
+    def set_carrier(self, *, up: bool) -> None:
+        """The interface loses or gets carrier."""
+        self.carrier = up
+        self.deliver("interfaces")
+
+    def leave(self) -> None:
+        """SIGTERM."""
+        self.deliver("leave")
+
+    def _tell_interfaces(self) -> None:
+        assert self.herald is not None
+        links = [Link("eth0", self.table.lladdr, carrier=self.carrier)]
+        gateway = ip_address("198.51.100.254")
+        self.herald.core.set_interfaces(
+            links, [self.address], [gateway], self.wires.engine.now
+        )
+
+    # --- what comes in
+
+    def deliver(self, what: str, *args: object) -> None:
+        """Hand something to the herald, or to the socket of a frozen one."""
+        herald = self.herald
+        if herald is None:
+            return
+        if not self.runs:
+            if len(self.backlog) < BACKLOG:
+                self.backlog.append((what, args))
+            return
+        now = self.wires.engine.now
+        core, swim = herald.core, herald.swim
+        match what, args:
+            case "packet", (messages, source):
+                self._do(swim.receive(messages, source, now))  # type: ignore[arg-type]
+            case "answer", (exchange, reply):
+                self._do(swim.push_pull_answered(exchange, reply, now))  # type: ignore[arg-type]
+            case "failed", (exchange, why):
+                self._do(swim.push_pull_failed(exchange, str(why), now))  # type: ignore[arg-type]
+            case "stream_ack", (seq_no,):
+                self._do(swim.stream_acked(seq_no, now))  # type: ignore[arg-type]
+            case "probed", (vip, lladdr):
+                core.probe_answered(vip, lladdr, now)  # type: ignore[arg-type]
+            case "plan", ():
+                core.set_plan(self.plan, now)
+            case "agent", ():
+                core.agent_heard(now)
+            case "interfaces", ():
+                self._tell_interfaces()
+            case "leave", ():
+                core.leave(now)
+            case "left", ():
+                self._do(swim.leave(now))
+            case _:
+                raise AssertionError(what)
+        self._after()
+
+    def push_pull(self, request: PushPull, source: Endpoint) -> PushPull | None:
+        """Answer a push/pull; None when nobody reads."""
+        if not self.runs or self.herald is None:
+            return None
+        reply, outputs = self.herald.swim.push_pull_requested(
+            request, source, self.wires.engine.now
+        )
+        self._do(outputs)
+        self._after()
+        return reply
+
+    def receive(self, messages: tuple[PacketMessage, ...], source: Endpoint) -> None:
+        """A datagram."""
+        self.deliver("packet", messages, source)
+
+    # --- carrying out
+
+    def _do(self, outputs: list[Output]) -> None:
+        herald = self.herald
+        assert herald is not None
+        core, now = herald.core, self.wires.engine.now
+        for output in outputs:
+            match output:
+                case SendPacket():
+                    self.wires.send_packet(self.name, output)
+                case UserReceived():
+                    core.received(output.source[0], output.payload, now)
+                case ExchangeState():
+                    self.wires.exchange(self.name, output)
+                case PingOverStream():
+                    self.wires.stream_ping(self.name, output)
+                case StateReceived():
+                    core.remote_state(output.payload, now)
+                case MemberJoined(member):
+                    core.member_joined(
+                        member.name, member.address, now, stentor=member.meta == META
+                    )
+                case MemberUpdated(member):
+                    core.member_updated(
+                        member.name, member.address, now, stentor=member.meta == META
+                    )
+                case MemberLeft(member):
+                    core.member_left(member.name, now, dead=member.state == NodeState.DEAD)
+                case MergeDone() if output.is_join:
+                    herald.seeds.pop(output.to, None)
+                case MergeFailed() if output.is_join and output.to in herald.seeds:
+                    herald.seeds[output.to] += 1
+                case NameConflict(member, claimed):
+                    core.name_conflict(member.name, claimed[0], now)
+                case _:
+                    pass
+        if not herald.is_settled and all(failures >= 2 for failures in herald.seeds.values()):
+            herald.is_settled = True
+            core.join_settled(now)
+
+    def _join(self) -> None:
+        herald = self.herald
+        if herald is None:
+            return
+        now = self.wires.engine.now
+        if self.runs and herald.seeds:
+            up = {(str(member.address), PORT) for member in herald.swim.up}
+            targets = [seed for seed in herald.seeds if seed not in up]
+            self._do(herald.swim.join(targets, now))
+        tries = min(herald.seeds.values(), default=0)
+        delay = JOIN_AGAIN_S[min(tries, len(JOIN_AGAIN_S) - 1)]
+        self.wires.engine.at(now + delay, self._join_again, herald)
+
+    def _join_again(self, herald: Herald) -> None:
+        if herald is self.herald:
+            for seed in list(herald.seeds):
+                if any(str(m.address) == seed[0] for m in herald.swim.up):
+                    del herald.seeds[seed]
+            self._join()
+            if self.runs:
+                self._after()
+
+    def _act(self) -> None:
+        """Carry out what the core asks for, until it asks for nothing."""
+        herald = self.herald
+        assert herald is not None
+        while actions := herald.core.take_actions():
+            for action in actions:
+                self._carry_out(herald, action)
+            if herald is not self.herald:
+                return
+
+    def _carry_out(self, herald: Herald, action: Action) -> None:
+        now, swim = self.wires.engine.now, herald.swim
+        match action:
+            case Speak():
+                self.table.rows[action.vip] = action
+                self.wires.spoken(self, action.vip, action.voice.name)
+            case Unlist():
+                self.table.rows.pop(action.vip, None)
+                self.wires.spoken(self, action.vip, "unlisted")
+            case Announce():
+                herald.why[action.vip] = action.why
+                self.wires.spoken(self, action.vip, action.why)
+            case Probe():
+                self.wires.probe(self.name, action.vip)
+            case Send():
+                self._do(swim.send_user(action.node, action.payload))
+            case Broadcast():
+                swim.broadcast_user(action.payload, action.key, now)
+            case Rejoin():
+                index = self.everybody.index(action.node)
+                self._do(swim.join([(str(address_of(index)), PORT)], now))
+            case Note():
+                self.wires.log(self.name, f"{action.event} {action.fields}")
+            case Exit():
+                self.wires.log(self.name, f"exit: {action.message}")
+                self.kill()
+            case _:
+                pass
+
+    def _after(self) -> None:
+        """Carry out, save, and set the alarm."""
+        self._act()
+        herald = self.herald
+        if herald is None:
+            return
+        now = self.wires.engine.now
+        if herald.core.version != herald.saved_version:
+            herald.saved_version = herald.core.version
+            self.wires.engine.at(now + SAVE_DELAY_S, self._save, herald)
+        at = min(herald.swim.next_wakeup(), herald.core.next_wakeup())
+        if at < self.wake_at or self.wake_at <= now:
+            self.wake_at = max(at, now)
+            self.wires.engine.at(self.wake_at, self._wake, herald, self.wake_at)
+
+    def _save(self, herald: Herald) -> None:
+        if herald is self.herald and self.is_up:
+            self.saved = herald.core.snapshot()
+
+    def _wake(self, herald: Herald, at: float) -> None:
+        if herald is not self.herald or at != self.wake_at:
+            return
+        self.wake_at = inf
+        now = self.wires.engine.now
+        if not self.runs:
+            return  # _thaw looks again
+        herald.core.tick(now)
+        self._act()
+        if herald is self.herald:
+            self._do(herald.swim.tick(now))
+            self._after()

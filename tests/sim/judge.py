@@ -1,0 +1,231 @@
+"""
+Watch a simulated cluster from outside, and say where an invariant of the ownership rules breaks.
+
+Judged is what the data planes answer, never what heralds intend. A client stands beside every node
+and asks every node it can reach, there and back. Without beats and fence (they come later) the
+invariants hold within these bounds:
+
+    one voice     two LLADDRs at one client: not for longer than SIMULTANEOUS_S, counted from when
+                  both holders can hear each other and both heralds run; HEALED_S after a cut, a
+                  stall or a loss of frames has ended
+    some voice    a seat whose holder memberlist has declared dead or left: somebody answers within
+                  DETECTED_S, if a candidate can; whatever happened, within LOST_S of the last
+                  disturbance
+    no false move nobody takes a seat that another one answers for, unless given, while the two
+                  have been connected and running for CALM_S
+    agreement     AGREED_S after the last disturbance every seat is with its best candidate, and
+                  all heralds name the same holder
+"""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+import attrs
+
+from speaker.herald.actions import Vip
+
+if TYPE_CHECKING:
+    from tests.sim.host import Host
+    from tests.sim.world import World
+
+SIMULTANEOUS_S = 0.06
+HEALED_S = 2.5
+DETECTED_S = 1.0
+LOST_S = 14.0  # memberlist's detection with three Lifeguard steps of bad health, and one second
+CALM_S = 16.0
+AGREED_S = 26.0
+
+
+@attrs.frozen
+class Violation:
+    """One broken invariant."""
+
+    at: float
+    rule: str
+    vip: Vip
+    text: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.at:.3f} {self.rule}: {self.vip} {self.text}"
+
+
+@attrs.define
+class Ear:
+    """What one client hears of one VIP."""
+
+    view: str
+    vip: Vip
+    voices: tuple[str, ...] = ()  # nodes whose LLADDR is answered
+    since: float = 0.0
+    excused_at: float = 0.0  # last moment at which two voices were excused
+    last: str = ""  # who answered last
+    is_eligible: bool = False  # somebody could answer
+    eligible_since: float = inf
+
+
+@attrs.define
+class Judge:
+    """Told of every change; asks the tables."""
+
+    world: "World"
+    violations: list[Violation] = attrs.field(factory=list)
+    ears: dict[Vip, list[Ear]] = attrs.field(factory=dict)
+    moves: int = 0
+    takes: int = 0
+    false_moves: int = 0
+    worst_silence: float = 0.0
+    worst_double: float = 0.0
+    gone: dict[tuple[str, str], float] = attrs.field(factory=dict)  # (who knows, node) -> when
+    _broken: set[tuple[str, Vip]] = attrs.field(factory=set)
+
+    def open(self) -> None:
+        """Take one's place beside every node."""
+        for vip in self.world.vips:
+            self.ears[vip] = [Ear(view, vip) for view in self.world.names]
+
+    # --- what is seen
+
+    def spoken(self, host: "Host", vip: Vip, why: str) -> None:
+        """A table has changed."""
+        if why in {"vacant", "let_go"}:
+            self.takes += 1
+            self._check_false_move(host, vip, why)
+        elif why == "given":
+            self.moves += 1
+        self.look(vip)
+
+    def member_gone(self, host: str, text: str) -> None:
+        """A herald was told that a member died or left."""
+        for name in self.world.names:
+            if f"'node': '{name}'" in text:
+                self.gone[host, name] = self.world.engine.now
+
+    def look_at_all(self) -> None:
+        """Ask for every VIP."""
+        for vip in self.world.vips:
+            self.look(vip)
+
+    def look(self, vip: Vip) -> None:
+        """Ask for one VIP at every place, and judge what has changed."""
+        world = self.world
+        now = world.engine.now
+        answers = {}
+        owners = {host.table.lladdr: name for name, host in world.hosts.items()}
+        for name, host in world.hosts.items():
+            if host.is_up and host.carrier:
+                lladdr = host.table.question(vip, now)
+                if lladdr is not None:
+                    answers[name] = owners[lladdr]
+        able = [name for name, host in world.hosts.items() if self.can_answer(host, vip)]
+        for ear in self.ears[vip]:
+            reach = world.segment.reaches
+            voices = tuple(sorted({v for n, v in answers.items() if reach(ear.view, n)}))
+            speakers = [n for n in answers if reach(ear.view, n)]
+            self._judge_ear(ear, voices, speakers, any(reach(ear.view, n) for n in able), now)
+
+    def can_answer(self, host: "Host", vip: Vip) -> bool:
+        """Whether a node could answer for the VIP now, by what it was told."""
+        herald = host.herald
+        if not host.is_up or not host.carrier or herald is None or not host.runs:
+            return False
+        if not herald.core.is_started or herald.core.is_leaving:
+            return False
+        return any(seat.vip == vip and host.name in seat.candidates for seat in host.plan)
+
+    # --- judging
+
+    def _judge_ear(
+        self, ear: Ear, voices: tuple[str, ...], speakers: list[str], eligible: bool, now: float
+    ) -> None:
+        self._close_interval(ear, now)
+        if len(voices) > 1 and self._is_excused(speakers):
+            ear.excused_at = now
+        if eligible and not ear.is_eligible:
+            ear.eligible_since = now
+        ear.is_eligible = eligible
+        if voices != ear.voices:
+            ear.voices, ear.since = voices, now
+        if voices:
+            ear.last = voices[0]
+
+    def _close_interval(self, ear: Ear, now: float) -> None:
+        """Judge how it was until now."""
+        world = self.world
+        if len(ear.voices) > 1:
+            since = max(ear.since, ear.excused_at)
+            self.worst_double = max(self.worst_double, now - since)
+            bound = SIMULTANEOUS_S
+            if world.quiet_at > since - HEALED_S or world.segment.loss:
+                since = max(since, min(world.disturbed_at, now))
+                bound = HEALED_S
+            if now - since > bound:
+                self._broke("one_voice", ear.vip, f"{'+'.join(ear.voices)} for {now - since:.3f} s")
+        elif not ear.voices and ear.is_eligible:
+            start = max(ear.since, ear.eligible_since)
+            self.worst_silence = max(self.worst_silence, now - start)
+            if now - max(start, world.disturbed_at) > LOST_S:
+                self._broke("some_voice", ear.vip, f"silent at {ear.view} for {now - start:.3f} s")
+            known = self._known_gone(ear)
+            late = now - max(start, world.quiet_at, known)
+            if late > DETECTED_S:
+                self._broke("slow_take", ear.vip, f"{ear.last} known gone, silent for {late:.3f} s")
+
+    def _known_gone(self, ear: Ear) -> float:
+        """When the first node that could take over was told that the last voice is gone."""
+        known = [
+            at
+            for (host, node), at in self.gone.items()
+            if node == ear.last
+            and self.world.segment.reaches(ear.view, host)
+            and self.can_answer(self.world.hosts[host], ear.vip)
+        ]
+        return min(known, default=inf)
+
+    def _is_excused(self, speakers: list[str]) -> bool:
+        """Whether the holders cannot know of each other now."""
+        hosts, reach = self.world.hosts, self.world.segment.reaches
+        if any(not hosts[name].runs for name in speakers):
+            return True
+        return any(not reach(a, b) for a in speakers for b in speakers)
+
+    def _check_false_move(self, host: "Host", vip: Vip, why: str) -> None:
+        world, now = self.world, self.world.engine.now
+        for name, other in world.hosts.items():
+            if other is host or not other.is_up or other.table.question(vip, now) is None:
+                continue
+            if other.table.question(vip, now) == host.table.lladdr:
+                continue
+            if world.segment.reaches(name, host.name) and now - world.quiet_at > CALM_S:
+                self.false_moves += 1
+                self._broke("false_move", vip, f"{host.name} took it ({why}) from {name}")
+
+    def _broke(self, rule: str, vip: Vip, text: str) -> None:
+        if (rule, vip) not in self._broken:
+            self._broken.add((rule, vip))
+            self.violations.append(Violation(self.world.engine.now, rule, vip, text))
+            self.world.log("", f"## {rule} {vip} {text}")
+
+    # --- the end
+
+    def close(self) -> None:
+        """Judge how it ends: everything is long over, so all must agree."""
+        self.look_at_all()
+        world = self.world
+        running = [h for h in world.hosts.values() if h.runs and h.herald and h.carrier]
+        if not world.segment.is_whole:
+            return
+        for vip in world.vips:
+            able = {h.name for h in world.hosts.values() if self.can_answer(h, vip)}
+            holders = {ear.voices for ear in self.ears[vip]}
+            if able:
+                best = next(n for n in world.rankings[vip] if n in able)
+                if holders != {(best,)}:
+                    self._broke("agreement", vip, f"voices {sorted(holders)}, best is {best}")
+            elif holders != {()}:
+                self._broke("agreement", vip, f"voices {sorted(holders)}, nobody may")
+            for host in running:
+                assert host.herald is not None
+                holder = host.herald.core.holder(vip)
+                if able and holder != best:
+                    self._broke("agreement", vip, f"{host.name} thinks {holder}, not {best}")

@@ -1,0 +1,47 @@
+"""The data plane of a simulated node: what the BPF program would answer, whoever lives above it."""
+
+from math import inf
+
+import attrs
+
+from speaker.herald.actions import Speak, Vip, Voice
+
+LEASE_S = 3.0
+
+
+@attrs.define
+class Table:
+    """Slots and one cell. It outlives the herald, not the host."""
+
+    lladdr: bytes
+    rows: dict[Vip, Speak] = attrs.field(factory=dict)
+    deadline: float = -inf  # of the lease; inf while a herald pushes it
+    has_expired: bool = False  # sticky
+
+    def question(self, vip: Vip, now: float) -> bytes | None:
+        """The LLADDR in the answer to an ARP request or solicitation; None = no answer."""
+        if now > self.deadline or self.has_expired:
+            return None
+        row = self.rows.get(vip)
+        if row is None:
+            return None
+        if row.voice is Voice.HELD:
+            return self.lladdr
+        return row.lladdr if row.voice is Voice.GIVEN else None
+
+    def push(self, now: float) -> bool:
+        """A herald begins to push the lease; returns whether the old one had not run out."""
+        held = now <= self.deadline and not self.has_expired
+        self.has_expired = not held
+        if held:
+            self.deadline = inf
+        return held
+
+    def enter(self) -> None:
+        """The herald has dropped every seat and begins anew."""
+        self.has_expired, self.deadline = False, inf
+
+    def orphan(self, now: float) -> None:
+        """Nobody pushes the lease any more."""
+        if self.deadline == inf:
+            self.deadline = now + LEASE_S

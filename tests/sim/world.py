@@ -1,0 +1,334 @@
+"""A simulated cluster: hosts on one segment, and the faults that befall them."""
+
+import random
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
+from speaker.herald.actions import Vip
+from speaker.herald.core import PlannedSeat
+from tests.sim.engine import Engine
+from tests.sim.faults import NEVER, Fault, Kind
+from tests.sim.host import Host, address_of
+from tests.sim.segment import Segment
+from tests.sim.table import LEASE_S, Table
+
+if TYPE_CHECKING:
+    from tests.sim.judge import Judge
+
+REFUSED_S = 0.001
+
+
+class World:
+    """Nodes n1, n2 ... with the same VIPs, started within `spread_s` of one another."""
+
+    def __init__(self, nodes: int, vips: int, seed: int, trace: bool = False) -> None:
+        """`seed` decides everything that chance does."""
+        self.rng = random.Random(seed)
+        self.engine = Engine()
+        self.trace = trace
+        self.lines: list[str] = []
+        self.names = tuple(f"n{i + 1}" for i in range(nodes))
+        self.segment = Segment(self.names, random.Random(self.rng.getrandbits(64)))
+        self.vips: tuple[Vip, ...] = tuple(
+            ip_address(f"192.0.2.{i + 1}") if i % 2 else ip_address(f"2001:db8::{i + 1}")
+            for i in range(vips)
+        )
+        self.hosts = {
+            name: Host(
+                name,
+                index,
+                self,
+                random.Random(self.rng.getrandbits(64)),
+                self.names,
+                Table(bytes((2, 0, 0, 0, 0, index + 1))),
+            )
+            for index, name in enumerate(self.names)
+        }
+        self._by_address = {str(address_of(i)): self.hosts[n] for i, n in enumerate(self.names)}
+        self.rankings = {vip: self._ranking(self.rng) for vip in self.vips}
+        self.excluded: dict[str, int] = {}
+        self.withdrawn: dict[Vip, int] = {}
+        self.judge: Judge | None = None
+        self.disturbed_at = 0.0
+        self.quiet_at = 0.0  # when the last fault is over
+
+    # --- the run
+
+    def begin(self) -> None:
+        """Start every herald: all at once, or within two seconds."""
+        spread = self.rng.choice((0.0, 0.0, 0.3, 2.0))
+        plan = self._plan()
+        for host in self.hosts.values():
+            host.plan = plan
+            self.engine.at(self.rng.random() * spread, host.start)
+            self.engine.at(self.rng.random(), self._beat, host)
+        self.disturb(spread)
+
+    def _beat(self, host: Host) -> None:
+        host.agent_beat()
+        self.engine.at(self.engine.now + 1.0, self._beat, host)
+
+    def disturb(self, until: float = 0.0) -> None:
+        """Something was done to the cluster, or will be until then."""
+        self.disturbed_at = max(self.disturbed_at, self.engine.now)
+        self.quiet_at = max(self.quiet_at, self.disturbed_at, until)
+        if self.judge is not None:
+            self.judge.look_at_all()
+
+    def log(self, host: str, text: str) -> None:
+        """Add a line to the trace."""
+        if self.trace:
+            self.lines.append(f"{self.engine.now:8.4f} {host:<4} {text}")
+        if self.judge is not None and text.startswith("member_"):
+            self.judge.member_gone(host, text)
+
+    # --- wires
+
+    def send_packet(self, source: str, output: SendPacket) -> None:
+        """Carry a datagram."""
+        target = self._by_address[output.to[0]]
+        flight = self.segment.flight(source, target.name)
+        if flight is not None:
+            origin: Endpoint = (str(self.hosts[source].address), 7946)
+            self.engine.at(self.engine.now + flight, target.receive, output.messages, origin)
+
+    def exchange(self, source: str, output: ExchangeState) -> None:
+        """Carry a push/pull: there, and the answer back."""
+        host, target = self.hosts[source], self._by_address[output.to[0]]
+        now = self.engine.now
+        herald = host.herald
+
+        def fail(why: str) -> None:
+            if host.herald is herald:
+                host.deliver("failed", output.exchange, why)
+
+        def arrive() -> None:
+            back = self.segment.stream(target.name, source)
+            origin: Endpoint = (str(host.address), 7946)
+            reply = target.push_pull(output.request, origin) if back is not None else None
+            if reply is None or back is None:
+                self.engine.at(now + output.timeout_s, fail, "timeout")
+            else:
+                self.engine.at(self.engine.now + back, answer, reply)
+
+        def answer(reply: object) -> None:
+            if host.herald is herald:
+                host.deliver("answer", output.exchange, reply)
+
+        flight = self.segment.stream(source, target.name)
+        if flight is None or not target.is_up:
+            self.engine.at(now + output.timeout_s, fail, "timeout")
+        elif target.herald is None:
+            self.engine.at(now + flight + REFUSED_S, fail, "refused")
+        else:
+            self.engine.at(now + flight, arrive)
+
+    def stream_ping(self, source: str, output: PingOverStream) -> None:
+        """Carry a ping by stream; the kernel of a frozen herald accepts, nobody answers."""
+        host, target = self.hosts[source], self._by_address[output.to[0]]
+        flight = self.segment.stream(source, target.name)
+        herald = host.herald
+
+        def arrive() -> None:
+            if target.runs and target.herald is not None and host.herald is herald:
+                ack = target.herald.swim.stream_pinged(output.ping)
+                if ack is not None:
+                    host.deliver("stream_ack", ack.seq_no)
+
+        if flight is not None:
+            self.engine.at(self.engine.now + 2 * flight, arrive)
+
+    def probe(self, source: str, vip: Vip) -> None:
+        """Ask everybody for a VIP; answers come from tables, not from heralds."""
+        for name in self.names:
+            if name != source:
+                there = self.segment.flight(source, name)
+                if there is not None:
+                    self.engine.at(self.engine.now + there, self._answer, name, source, vip)
+
+    def _answer(self, name: str, source: str, vip: Vip) -> None:
+        host = self.hosts[name]
+        lladdr = host.table.question(vip, self.engine.now) if host.is_up else None
+        back = self.segment.flight(name, source)
+        if lladdr is not None and back is not None and lladdr != self.hosts[source].table.lladdr:
+            herald = self.hosts[source].herald
+            self.engine.at(self.engine.now + back, self._answered, source, herald, vip, lladdr)
+
+    def _answered(self, source: str, herald: object, vip: Vip, lladdr: bytes) -> None:
+        host = self.hosts[source]
+        if herald is host.herald:
+            host.deliver("probed", vip, lladdr)
+
+    def spoken(self, host: Host, vip: Vip, why: str) -> None:
+        """The table of a host has changed."""
+        if self.trace:
+            self.log(host.name, f"{vip} {why}")
+        if self.judge is not None:
+            self.judge.spoken(host, vip, why)
+
+    # --- plans
+
+    def _ranking(self, rng: random.Random) -> tuple[str, ...]:
+        return tuple(rng.sample(self.names, len(self.names)))
+
+    def _plan(self) -> tuple[PlannedSeat, ...]:
+        return tuple(
+            PlannedSeat(vip, tuple(n for n in self.rankings[vip] if not self.excluded.get(n)))
+            for vip in self.vips
+            if not self.withdrawn.get(vip)
+        )
+
+    def _replan(self, skew_s: float, rng: random.Random) -> None:
+        """Every node gets the new plan, one after another in random order."""
+        plan = self._plan()
+        order = rng.sample(self.names, len(self.names))
+        for place, name in enumerate(order):
+            at = self.engine.now + 0.001 + skew_s * place / len(order)
+            self.engine.at(at, self._set_plan, self.hosts[name], plan)
+        self.disturb(self.engine.now + skew_s)
+
+    def _set_plan(self, host: Host, plan: tuple[PlannedSeat, ...]) -> None:
+        host.plan = plan
+        host.plan_sent(host.herald)
+        self.disturb()
+
+    # --- faults
+
+    def befall(self, fault: Fault) -> None:
+        """Begin a fault, and plan its end."""
+        self.log("", f"-- {fault}")
+        start, end = self._steps(fault)
+        start()
+        self.disturb()
+        if fault.duration < NEVER:
+            self.quiet_at = max(self.quiet_at, self.engine.now + fault.duration)
+            self.engine.at(self.engine.now + fault.duration, self._end, fault, end)
+
+    def _end(self, fault: Fault, end: Callable[[], None]) -> None:
+        self.log("", f"-- end of {fault.kind} {','.join(fault.nodes)}")
+        end()
+        self.disturb()
+
+    def _steps(self, fault: Fault) -> tuple[Callable[[], None], Callable[[], None]]:
+        hosts = [self.hosts[name] for name in fault.nodes]
+        rng = random.Random(fault.seed)
+
+        def each(method: Callable[[Host], None]) -> Callable[[], None]:
+            return lambda: [method(host) for host in hosts] and None
+
+        match fault.kind:
+            case Kind.CRASH:
+                return each(Host.power_off), each(Host.power_on)
+            case Kind.KILL:
+                self._look_later(LEASE_S)
+                return each(Host.kill), each(Host.start)
+            case Kind.FREEZE:
+                self._look_later(LEASE_S)
+                return each(lambda host: host.freeze(fault.duration)), lambda: None
+            case Kind.CUT | Kind.ONE_WAY | Kind.DEAF | Kind.MUTE:
+                paths = self._paths(fault)
+                return lambda: self.segment.cut(paths), lambda: self.segment.heal(paths)
+            case Kind.CARRIER:
+                paths = self._paths(fault)
+                return lambda: self._carrier(hosts[0], paths, up=False), lambda: self._carrier(
+                    hosts[0], paths, up=True
+                )
+            case Kind.LOSS:
+                return lambda: self._weather(loss=fault.amount), self._weather
+            case Kind.SLOW:
+                return lambda: self._weather(slow=fault.amount), self._weather
+            case Kind.AGENT:
+                return lambda: self._hush(hosts[0], silent=True), lambda: self._hush(
+                    hosts[0], silent=False
+                )
+            case Kind.LEAVE:
+                return lambda: self._leave(hosts[0]), hosts[0].start
+            case Kind.PLAN:
+                return lambda: self._rerank(fault.amount, rng), lambda: None
+            case Kind.SHRINK:
+                name = fault.nodes[0]
+                return lambda: self._exclude(name, 1, fault.amount, rng), lambda: self._exclude(
+                    name, -1, fault.amount, rng
+                )
+            case Kind.WITHDRAW:
+                vip = self.vips[fault.seed % len(self.vips)]
+                return lambda: self._withdraw(vip, 1, fault.amount, rng), lambda: self._withdraw(
+                    vip, -1, fault.amount, rng
+                )
+
+    def _paths(self, fault: Fault) -> list[tuple[str, str]]:
+        inside = set(fault.nodes)
+        outside = [name for name in self.names if name not in inside]
+        out = [(a, b) for a in fault.nodes for b in outside]
+        into = [(b, a) for a, b in out]
+        match fault.kind:
+            case Kind.ONE_WAY:
+                return [(fault.nodes[0], fault.nodes[1])]
+            case Kind.DEAF:
+                return into
+            case Kind.MUTE:
+                return out
+            case _:
+                return out + into
+
+    def _look_later(self, delay: float) -> None:
+        def look() -> None:
+            if self.judge is not None:
+                self.judge.look_at_all()
+
+        self.engine.at(self.engine.now + delay + 1e-6, look)
+
+    def _carrier(self, host: Host, paths: list[tuple[str, str]], *, up: bool) -> None:
+        (self.segment.heal if up else self.segment.cut)(paths)
+        if up is not host.carrier:
+            host.set_carrier(up=up)
+
+    def _weather(self, loss: float = 0.0, slow: float = 0.0) -> None:
+        self.segment.loss = loss
+        self.segment.delay_s = 0.0004 + slow
+        self.segment.jitter_s = 0.0004 + slow / 2
+
+    def _hush(self, host: Host, *, silent: bool) -> None:
+        host.agent_silent = silent
+        if not silent:
+            host.plan_sent(host.herald)
+
+    def _leave(self, host: Host) -> None:
+        """SIGTERM: hand over, say goodbye, end after 2.5 s at the latest."""
+        herald = host.herald
+        if herald is None:
+            return
+        host.leave()
+        deadline = self.engine.now + 2.0
+        self.quiet_at = max(self.quiet_at, deadline + 0.6)
+
+        def watch() -> None:
+            if host.herald is not herald:
+                return
+            if herald.core.is_empty_handed or self.engine.now >= deadline:
+                host.deliver("left")
+                self.engine.at(self.engine.now + 0.5, end)
+            else:
+                self.engine.at(self.engine.now + 0.02, watch)
+
+        def end() -> None:
+            if host.herald is herald:
+                host.kill()
+                host.table.rows.clear()
+                self.disturb()
+
+        watch()
+
+    def _rerank(self, skew_s: float, rng: random.Random) -> None:
+        self.rankings = {vip: self._ranking(rng) for vip in self.vips}
+        self._replan(skew_s, rng)
+
+    def _exclude(self, name: str, change: int, skew_s: float, rng: random.Random) -> None:
+        self.excluded[name] = self.excluded.get(name, 0) + change
+        self._replan(skew_s, rng)
+
+    def _withdraw(self, vip: Vip, change: int, skew_s: float, rng: random.Random) -> None:
+        self.withdrawn[vip] = self.withdrawn.get(vip, 0) + change
+        self._replan(skew_s, rng)

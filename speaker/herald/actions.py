@@ -81,6 +81,13 @@ class Broadcast:
 
 
 @attrs.frozen
+class Rejoin:
+    """`node` is dead to the ring, and yet we hear it: exchange state with it (Swim.join) now."""
+
+    node: str
+
+
+@attrs.frozen
 class Note:
     """Log one change of state: `event` in the past tense with its fields."""
 
@@ -95,4 +102,6 @@ class Exit:
     message: str
 
 
-Action: TypeAlias = Speak | Unlist | Announce | Quiet | Probe | Send | Broadcast | Note | Exit
+Action: TypeAlias = (
+    Speak | Unlist | Announce | Quiet | Probe | Send | Broadcast | Rejoin | Note | Exit
+)

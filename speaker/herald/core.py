@@ -26,7 +26,7 @@ from speaker.herald.facts import (
 )
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
-from speaker.herald.peers import HELLO_S, MIXED_AFTER_S, Peer
+from speaker.herald.peers import HAUNT_S, HELLO_S, MIXED_AFTER_S, Peer
 from speaker.herald.requests import asks_of, declines_of
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
@@ -253,6 +253,11 @@ class HeraldCore:
         return self._world.is_started
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether leave() was called."""
+        return self._world.is_leaving
+
+    @property
     def agent_is_silent(self) -> bool:
         """Whether the agent has not spoken for 5 s."""
         return not self._world.agent_is_fresh
@@ -263,7 +268,7 @@ class HeraldCore:
         """A member is alive (again); `stentor`: its Meta has our marker; None = unknown."""
         if node == self._own.node or (peer := self._peer(node)) is None:
             return
-        peer.is_alive, peer.joined_at = True, now
+        peer.is_alive, peer.joined_at, peer.died_at = True, now, None
         peer.address, peer.marker = address, stentor
         self._tasks.cancel(f"ghost:{node}")
         self._tasks.set(f"kind:{node}", now + MIXED_AFTER_S)
@@ -287,6 +292,8 @@ class HeraldCore:
         if peer is None or not peer.is_alive:
             return
         peer.is_alive, peer.hello, peer.unacked = False, None, {}
+        peer.died_at = now if dead else None
+        self._tasks.sooner("haunt", now + HAUNT_S)
         event = "member_died" if dead else "member_left"
         self._actions.append(Note(event, {"node": node, "seats": peer.words.active}))
         self._bury(peer, now)
@@ -449,6 +456,8 @@ class HeraldCore:
         peer = self._peers.get(name)
         if what == "hello":
             self._exchange.greet(now)
+        elif what == "haunt":
+            self._exchange.greet_dead(now)
         elif what == "start":
             self._start(now)
         elif what == "agent":
@@ -513,6 +522,11 @@ class HeraldCore:
         """Every seat with holder, reason and counter, IPv4 first, by address."""
         ordered = sorted(self._seats.values(), key=lambda seat: (len(seat.key), seat.key))
         return [SeatView(s.vip, s.holder, s.reason, s.counter, s.foreign) for s in ordered]
+
+    def holder(self, vip: Vip) -> str | None:
+        """Who answers for one VIP, as far as we know."""
+        seat = self._seats.get(vip.packed)
+        return seat.holder if seat is not None else None
 
     def counters(self) -> Mapping[str, int]:
         """Counts by name: seats taken, given, yielded ..., messages dropped by cause."""

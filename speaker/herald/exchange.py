@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from speaker.herald.actions import Action, Broadcast, Send
+from speaker.herald.actions import Action, Broadcast, Rejoin, Send
 from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Claims, Words
 from speaker.herald.facts import (
@@ -30,7 +30,7 @@ from speaker.herald.facts import (
     encode,
 )
 from speaker.herald.parcels import cut, cut_whole
-from speaker.herald.peers import HELLO_S, Outstanding, Peer
+from speaker.herald.peers import HAUNT_LONG_S, HAUNT_S, HELLO_S, Outstanding, Peer
 
 _REPEAT_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # then each 1 s; after _MAX_TRIES the digest mends it
 _REPEAT_MAX_S = 1.0
@@ -185,6 +185,20 @@ class Exchange:
             relayed = encode(self.hello(now, relay=True))
             self.actions.append(Broadcast(relayed, f"hello/{self.own.node}"))
 
+    def greet_dead(self, now: float) -> None:
+        """
+        Say hello to members declared dead: one that answers is cut off no more, or never died.
+
+        memberlist by itself does not look for the dead, and two halves of a ring would stay apart.
+        """
+        dead = [(n, p.died_at) for n, p in sorted(self.peers.items()) if p.died_at is not None]
+        if not dead:
+            return
+        payload = encode(self.hello(now))
+        self.actions.extend(Send(name, payload) for name, _ in dead)
+        is_recent = any(now - died_at < HAUNT_LONG_S for _, died_at in dead)
+        self.agenda.set("haunt", now + (HAUNT_S if is_recent else HELLO_S))
+
     def state(self, now: float) -> bytes:
         """The whole of this node for a push/pull."""
         words = self.own.words.by_seat
@@ -239,6 +253,9 @@ class Exchange:
             }
         if not peer.is_alive:
             self.agenda.set(f"ghost:{node}", now + 3 * HELLO_S)
+            if peer.died_at is not None and now >= peer.rejoin_at:
+                peer.rejoin_at = now + HELLO_S
+                self.actions.append(Rejoin(node))
         return peer
 
     def _hear_hello(self, hello: Hello, now: float) -> None:

@@ -11,6 +11,8 @@ from speaker.herald.parcels import Whole
 
 HELLO_S = 1.0  # beats of the next protocol step replace it as the proof that a herald acts
 FRESH_S = 2.6  # two lost hellos; a herald that is silent longer is neither asked nor given to
+HAUNT_S = 0.25  # between hellos to a dead member: after a healed cut both sides learn so soon
+HAUNT_LONG_S = 60.0  # after so long one in HELLO_S is enough
 MIXED_AFTER_S = 3.0  # a member without our marker and without facts for so long is not Stentor
 
 
@@ -31,6 +33,8 @@ class Peer:
     address: Vip | None = None
     is_alive: bool = False  # memberlist: alive or suspect
     joined_at: float = -inf
+    died_at: float | None = None  # declared dead and not back since
+    rejoin_at: float = -inf  # no Rejoin before
     marker: bool | None = None  # whether its Meta says Stentor
     hello: Hello | None = None  # its newest since it joined
     heard_at: float = -inf  # last message of its own hand

@@ -1,7 +1,5 @@
 """What the command line says, as the three processes of the speaker share it."""
 
-import base64
-import hashlib
 import re
 from pathlib import Path
 
@@ -11,8 +9,6 @@ GOSSIP_PORT = 7946
 METRICS_PORT = 9120
 HEALTH_PORT = 17472
 SECRET_KEY_PATH = "/etc/ml_secret_key"  # noqa: S105 - MetalLB's default path of the mount
-LITERAL_KEY = b"base64:"
-KEY_SIZES = (16, 24, 32)  # AES-128, -192, -256
 
 
 class ConfigError(Exception):
@@ -71,38 +67,6 @@ def from_json(text: str) -> Settings:
         return msgspec.json.decode(text, type=Settings)
     except msgspec.MsgspecError as exc:
         raise ConfigError(f"not settings of a speaker: {exc}") from exc
-
-
-def read_gossip_key(path: str) -> bytes | None:
-    """
-    Return the key of the ring, 16, 24 or 32 octets, or None where `path` is "".
-
-    MetalLB's rule: the file's text followed by SHA-256 of nothing, cut to 32 octets (AES-256).
-    `base64:` and what `serf keygen` prints is taken literally. Raises ConfigError for such a key
-    of another length and for a file that is empty or cannot be read.
-    """
-    if not path:
-        return None
-    try:
-        text = Path(path).read_bytes()
-    except OSError as exc:
-        raise ConfigError(f"gossip key {path}: {exc.strerror}") from exc
-    if not text.strip():
-        raise ConfigError(f"gossip key {path}: empty")
-    if text.startswith(LITERAL_KEY):
-        return _literal_key(path, text.removeprefix(LITERAL_KEY))
-    # Go's `sha256.New().Sum(secret)`: the digest of nothing is appended, the secret not hashed.
-    return (text + hashlib.sha256().digest())[:32]
-
-
-def _literal_key(path: str, text: bytes) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except ValueError as exc:
-        raise ConfigError(f"gossip key {path}: not base64 after 'base64:' ({exc})") from exc
-    if len(key) not in KEY_SIZES:
-        raise ConfigError(f"gossip key {path}: {len(key)} octets, need 16, 24 or 32")
-    return key
 
 
 def compile_excludes(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:

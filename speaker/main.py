@@ -6,11 +6,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 
-from speaker.config import ConfigError, Settings, check_join, compile_excludes, read_gossip_key
+from speaker.config import ConfigError, Settings, check_join, compile_excludes
 from speaker.dataplane import ApplyError
 from speaker.dataplane import cleanup as cleanup_data_plane
 from speaker.exits import ExitCode, FatalError
 from speaker.herald.lo import remove_all
+from speaker.herald.secret import read_keyring
 from speaker.state_dir import lock
 
 __all__ = ["FatalError", "check_files", "check_flags", "cleanup", "run"]
@@ -19,7 +20,7 @@ __all__ = ["FatalError", "check_files", "check_flags", "cleanup", "run"]
 def check_files(settings: Settings) -> None:
     """Refuse files that no process could run with; raises FatalError."""
     try:
-        read_gossip_key(settings.gossip_key_path)
+        read_keyring(settings.gossip_key_path)
     except ConfigError as exc:
         raise FatalError(ExitCode.CONFIG, "settings_refused", str(exc)) from exc
 

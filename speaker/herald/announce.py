@@ -91,6 +91,13 @@ class Announcer:
         self._turns[vip] = turn
         heapq.heappush(self._ready, (0, -self.recency(vip), turn.serial, vip))
 
+    def resume(self, vip: Vip, now: float, refresh_s: float) -> None:
+        """Go on with the refreshes of a VIP that a herald before us has announced."""
+        turn = self._turns[vip] = _Turn(next(self._serials), len(BACKOFF_S) - 1, refresh_s)
+        if refresh_s:
+            first = now + refresh_s * self.rng.random()
+            heapq.heappush(self._later, (first, turn.serial, vip))
+
     def stop(self, vip: Vip) -> None:
         """Say nothing more of `vip`."""
         self._turns.pop(vip, None)

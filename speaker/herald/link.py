@@ -94,6 +94,7 @@ class SeatView(msgspec.Struct, frozen=True):
     voice: str
     reason: str
     counter: int = 0
+    foreign: str = ""  # LLADDR of a stranger that answered our probe
 
 
 class AttachmentView(msgspec.Struct, frozen=True):
@@ -104,6 +105,7 @@ class AttachmentView(msgspec.Struct, frozen=True):
     rung: str
     reason: str
     lladdr: str = ""
+    detail: str = ""  # of the reason: errno, id of a foreign program
 
 
 class View(msgspec.Struct, frozen=True, tag=True):

@@ -88,6 +88,14 @@ class Segments:
             else:
                 voice.announcer.stop(vip)
 
+    def resume(self, vip: Vip, interfaces: frozenset[str] | None, refresh_s: float) -> None:
+        """Take over the refreshes of a VIP announced by the herald before us."""
+        self._wanted[vip] = (interfaces, refresh_s)
+        for name, voice in self._voices.items():
+            if interfaces is None or name in interfaces:
+                voice.announcer.resume(vip, self._now(), refresh_s)
+                self._pump_soon(voice)
+
     def quiet(self, vip: Vip) -> None:
         """Say nothing more of `vip`."""
         self._wanted.pop(vip, None)

@@ -1,0 +1,71 @@
+"""
+Whom to join and when, and when the start is over for it. Pure: `now` in, targets to try out.
+
+A target is tried until it is a member, after 1 s, then 2 s, up to 10 s apart, and again when it is
+lost, so that a ring that a long cut has split in two heals. A name cannot be told from a member's
+address: it is tried each minute. The start is over once each target was merged with or has failed
+twice (OWNERSHIP.md 8).
+"""
+
+from collections.abc import Iterable
+
+import attrs
+
+Target = tuple[str, int]
+"""Host, an address or a name, and port."""
+
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
+REJOIN_S = 60.0
+FAILURES_TO_SETTLE = 2
+
+
+@attrs.define
+class _Course:
+    failures: int = 0
+    has_merged: bool = False
+    is_pending: bool = False
+    next_try: float = 0.0
+
+
+@attrs.define
+class Joins:
+    """The targets, each with how joining it went so far."""
+
+    _courses: dict[Target, _Course] = attrs.field(factory=dict)
+
+    def seek(self, targets: Iterable[Target]) -> None:
+        """Replace the targets; those that stay keep their course, new ones are due at once."""
+        self._courses = {t: self._courses.get(t) or _Course() for t in dict.fromkeys(targets)}
+
+    def due(self, now: float, members: Iterable[Target]) -> list[Target]:
+        """Return whom to try now; `note` is owed for each. `members` are those up in the ring."""
+        known = frozenset(members)
+        due = [
+            target
+            for target, course in self._courses.items()
+            if target not in known and not course.is_pending and course.next_try <= now
+        ]
+        for target in due:
+            self._courses[target].is_pending = True
+        return due
+
+    def note(self, target: Target, *, merged: bool, now: float) -> None:
+        """Take how an attempt ended."""
+        course = self._courses.get(target)
+        if course is None:
+            return
+        course.is_pending = False
+        if merged:
+            course.has_merged, course.failures = True, 0
+            course.next_try = now + REJOIN_S
+        else:
+            course.next_try = now + RETRY_S[min(course.failures, len(RETRY_S) - 1)]
+            course.failures += 1
+
+    def is_settled(self, members: Iterable[Target]) -> bool:
+        """Whether each target was merged with, is a member, or has failed twice."""
+        known = frozenset(members)
+        return all(
+            target in known or course.has_merged or course.failures >= FAILURES_TO_SETTLE
+            for target, course in self._courses.items()
+        )

@@ -18,10 +18,9 @@
 #include "maps.h"
 #include "nd.h"
 
-/* An IP packet: counted when it goes to a VIP. */
-static __always_inline enum exit_reason count_packet(const struct frame *f, const struct seat *seat)
+static __always_inline enum exit_reason count_packet(const struct frame *f, const __u32 *stat)
 {
-	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, &seat->stat);
+	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, stat);
 
 	if (vip_stats) {
 		vip_stats->packets += f->packets;
@@ -30,17 +29,34 @@ static __always_inline enum exit_reason count_packet(const struct frame *f, cons
 	return EXIT_COUNTED;
 }
 
+/* An IP packet is counted when it goes to a VIP. */
+static __always_inline enum exit_reason count4(const struct frame *f, const struct iphdr *ip)
+{
+	__be32 daddr = load_address(&ip->daddr);
+	struct slot4 *slot;
+
+	if (!may_be_vip4(daddr))
+		return EXIT_OTHER;
+	slot = find4(f->ifindex, f->vlan, daddr);
+	return slot ? count_packet(f, &slot->stat) : EXIT_OTHER;
+}
+
+static __always_inline enum exit_reason count6(const struct frame *f, const struct ipv6hdr *ip6)
+{
+	struct slot6 *slot;
+
+	if (!may_be_vip6(&ip6->daddr))
+		return EXIT_OTHER;
+	slot = find6(f->ifindex, f->vlan, &ip6->daddr);
+	return slot ? count_packet(f, &slot->stat) : EXIT_OTHER;
+}
+
 static __always_inline enum exit_reason on_ipv4(struct frame *f)
 {
 	struct iphdr *ip = take(&f->at, sizeof(*ip));
-	struct seat seat;
 
-	if (!ip)
-		return EXIT_OTHER;
 	/* Branch point: a BFD echo (UDP 3785 to our LLADDR) is reflected here once it exists. */
-	if (find4(f->ifindex, f->vlan, load_address(&ip->daddr), &seat))
-		return count_packet(f, &seat);
-	return EXIT_OTHER;
+	return ip ? count4(f, ip) : EXIT_OTHER;
 }
 
 static __always_inline enum exit_reason on_arp(struct frame *f)
@@ -60,9 +76,9 @@ static __always_inline enum exit_reason on_arp(struct frame *f)
 
 	sender = load_address(&arp->spa);
 	target = load_address(&arp->tpa);
-	if (sender && find4(f->ifindex, f->vlan, sender, &seat))
+	if (sender && seat4(f->ifindex, f->vlan, sender, &seat))
 		return hear(f, &seat, sha, &arp->spa, 4);
-	if (arp->op != bpf_htons(ARP_OP_REQUEST) || !find4(f->ifindex, f->vlan, target, &seat))
+	if (arp->op != bpf_htons(ARP_OP_REQUEST) || !seat4(f->ifindex, f->vlan, target, &seat))
 		return EXIT_ARP_NOT_VIP;
 
 	cell = bpf_map_lookup_elem(&cells, &seat.cell);
@@ -79,7 +95,7 @@ static __always_inline enum exit_reason on_arp(struct frame *f)
 	count_question(&seat, judged);
 	if (judged == JUDGED_ANSWER)
 		write_arp_reply(f->eth, arp, seat.voice & LLADDR_MASK, own);
-	return EXIT_ARP(judged);
+	return arp_exit(judged);
 }
 
 /* An advertisement claims its target for its TLLAO. */
@@ -89,7 +105,7 @@ static __always_inline enum exit_reason on_advertisement(struct frame *f, struct
 	struct nd_facts facts;
 	struct seat seat;
 
-	if (!find6(f->ifindex, f->vlan, nd->target, &seat))
+	if (!seat6(f->ifindex, f->vlan, nd->target, &seat))
 		return EXIT_ND_NOT_VIP;
 	if (!check_nd(ip6, nd, f->at.end, ND_OPT_TLLAO, &facts))
 		return EXIT_MALFORMED;
@@ -154,8 +170,8 @@ static __always_inline enum exit_reason on_solicitation(struct frame *f, struct 
 	struct cell *cell;
 	__u64 asker, dest, own;
 
-	from_vip = !is_dad && find6(f->ifindex, f->vlan, &ip6->saddr, &sender);
-	for_vip = find6(f->ifindex, f->vlan, nd->target, &seat);
+	from_vip = !is_dad && seat6(f->ifindex, f->vlan, &ip6->saddr, &sender);
+	for_vip = seat6(f->ifindex, f->vlan, nd->target, &seat);
 	if (!from_vip && !for_vip)
 		return EXIT_ND_NOT_VIP;
 	if (!check_nd(ip6, nd, f->at.end, ND_OPT_SLLAO, &facts))
@@ -189,14 +205,13 @@ static __always_inline enum exit_reason on_solicitation(struct frame *f, struct 
 		return EXIT_NO_ROOM;
 	}
 	count_question(&seat, judged);
-	return EXIT_ND(judged);
+	return nd_exit(judged);
 }
 
 static __always_inline enum exit_reason on_ipv6(struct frame *f, __u32 header_bytes)
 {
 	struct ipv6hdr *ip6 = take(&f->at, sizeof(*ip6));
 	struct nd_message *nd;
-	struct seat seat;
 	__u8 *type;
 
 	if (!ip6)
@@ -215,9 +230,7 @@ static __always_inline enum exit_reason on_ipv6(struct frame *f, __u32 header_by
 		}
 	}
 	/* Branch point: a BFD echo over IPv6 is reflected here once it exists. */
-	if (find6(f->ifindex, f->vlan, &ip6->daddr, &seat))
-		return count_packet(f, &seat);
-	return EXIT_OTHER;
+	return count6(f, ip6);
 }
 
 static __always_inline enum exit_reason on_ethertype(struct frame *f, __be16 proto,
@@ -242,12 +255,14 @@ static __always_inline enum exit_reason on_ethertype(struct frame *f, __be16 pro
 static __always_inline enum exit_reason respond(struct frame *f, bool tag_taken)
 {
 	struct vlan_tag *tag;
+	__be16 proto;
 
 	f->eth = take(&f->at, sizeof(*f->eth));
 	if (!f->eth)
 		return EXIT_OTHER;
-	if (f->eth->h_proto != bpf_htons(ETH_P_8021Q))
-		return on_ethertype(f, f->eth->h_proto, sizeof(*f->eth));
+	proto = load_proto(f->eth);
+	if (proto != bpf_htons(ETH_P_8021Q))
+		return on_ethertype(f, proto, sizeof(*f->eth));
 	tag = take(&f->at, sizeof(*tag));
 	if (!tag)
 		return EXIT_MALFORMED;
@@ -257,33 +272,58 @@ static __always_inline enum exit_reason respond(struct frame *f, bool tag_taken)
 	return on_ethertype(f, tag->proto, sizeof(*f->eth) + sizeof(*tag));
 }
 
-static __always_inline bool is_answer(enum exit_reason reason)
+/*
+ * Most frames, cheaply: whether this is an untagged IP packet to no VIP. True also tells that the
+ * frame is no ND message; false that one should look closer.
+ */
+static __always_inline bool is_bystander(struct cursor at)
 {
-	return reason == EXIT_ARP_ANSWERED || reason == EXIT_ND_ANSWERED;
+	struct ethhdr *eth = at.pos;
+	struct ipv6hdr *ip6 = (void *)(eth + 1);
+	struct iphdr *ip = (void *)(eth + 1);
+	__be16 proto;
+
+	if ((void *)(ip + 1) > at.end)
+		return false;
+	proto = load_proto(eth);
+	if (proto == bpf_htons(ETH_P_IP))
+		return !may_be_vip4(load_address(&ip->daddr));
+	return proto == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) <= at.end &&
+	       ip6->nexthdr != NEXT_HEADER_ICMPV6 && !may_be_vip6(&ip6->daddr);
 }
 
-static __always_inline bool is_drop(enum exit_reason reason)
+static __always_inline struct frame xdp_frame(struct xdp_md *ctx)
 {
-	return reason == EXIT_ARP_DROPPED || reason == EXIT_ARP_SILENT ||
-	       reason == EXIT_ND_DROPPED || reason == EXIT_ND_SILENT;
-}
-
-SEC("xdp")
-int stentor_xdp(struct xdp_md *ctx)
-{
-	struct frame f = {
+	return (struct frame){
 		.at = { (void *)(long)ctx->data, (void *)(long)ctx->data_end },
 		.ctx = ctx,
 		.ifindex = ctx->ingress_ifindex,
 		.size_bytes = ctx->data_end - ctx->data,
 		.packets = 1,
 	};
+}
+
+/* A function of its own, so that bystanders do not pay for the registers that it saves. */
+static __noinline int xdp_look_closer(struct xdp_md *ctx)
+{
+	struct frame f = xdp_frame(ctx);
 	enum exit_reason reason = respond(&f, false);
 
 	count_exit(reason);
-	if (is_answer(reason))
-		return XDP_TX;
-	return is_drop(reason) ? XDP_DROP : XDP_PASS;
+	if (reason < EXIT_FIRST_DROPPED)
+		return XDP_PASS;
+	return reason < EXIT_FIRST_SENT ? XDP_DROP : XDP_TX;
+}
+
+SEC("xdp")
+int stentor_xdp(struct xdp_md *ctx)
+{
+	struct cursor at = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+
+	if (!is_bystander(at))
+		return xdp_look_closer(ctx);
+	count_exit(EXIT_OTHER);
+	return XDP_PASS;
 }
 
 /* Bytes that must be linear: the longest message we read, with a tag. */
@@ -325,10 +365,9 @@ int stentor_tc(struct __sk_buff *skb)
 		reason = respond(&f, tag_taken);
 
 	count_exit(reason);
-	if (is_answer(reason))
-		return bpf_redirect(skb->ifindex, 0);
-	/* Not TC_ACT_OK: programs attached behind us keep their say. */
-	return is_drop(reason) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	if (reason < EXIT_FIRST_DROPPED)
+		return TC_ACT_UNSPEC; /* not OK: programs attached behind us keep their say */
+	return reason < EXIT_FIRST_SENT ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
 }
 
 char license_text[] SEC("license") = "Dual BSD/GPL";

@@ -75,6 +75,11 @@ static __always_inline void store_lladdr(void *octets, __u64 lladdr)
 	*(wire16 *)(octets + 4) = (__u16)(lladdr >> 32);
 }
 
+static __always_inline __be16 load_proto(const struct ethhdr *eth)
+{
+	return *(const wire16 *)((const void *)eth + offsetof(struct ethhdr, h_proto));
+}
+
 /* An IPv4 address in wire order. */
 static __always_inline __be32 load_address(const void *octets)
 {
@@ -84,6 +89,14 @@ static __always_inline __be32 load_address(const void *octets)
 static __always_inline void store_address(void *octets, __be32 address)
 {
 	*(wire32 *)octets = address;
+}
+
+/* Two IPv6 addresses, by halves. */
+static __always_inline bool same_address(const void *a, const void *b)
+{
+	const wire64 *x = a, *y = b;
+
+	return x[0] == y[0] && x[1] == y[1];
 }
 
 /* An address one host can have: neither a group nor all zeroes. */

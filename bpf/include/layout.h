@@ -104,6 +104,14 @@ struct control {
 	__u32 active6;
 };
 
+/* Which addresses may be VIPs, one bit each, in the map `.data.filter`. */
+#define FILTER_BITS  16 /* of the hash */
+#define FILTER_WORDS ((1 << FILTER_BITS) / 64)
+
+struct filter {
+	__u64 words[FILTER_WORDS]; /* bit b is bit b % 8 of octet b / 8 */
+};
+
 /* Per VIP and CPU. */
 struct vip_stats {
 	__u64 requests; /* ARP requests and neighbour solicitations for it */
@@ -115,27 +123,35 @@ struct vip_stats {
 };
 _Static_assert(sizeof(struct vip_stats) == 48, "value of stats");
 
-/* Every way out of the program; one per-CPU counter each, their sum is the frames seen. */
+/*
+ * Every way out of the program; one per-CPU counter each, their sum is the frames seen. In the
+ * order of what becomes of the frame, so that one comparison finds the many that pass.
+ */
 enum exit_reason {
+	/* passed untouched */
 	EXIT_OTHER,	/* neither ARP, ND nor to a VIP */
 	EXIT_COUNTED,	/* IP packet to a VIP */
-	EXIT_MALFORMED, /* ARP, ND or VLAN we do not fully understand: passed untouched */
+	EXIT_MALFORMED, /* ARP, ND or VLAN we do not fully understand */
 	EXIT_ARP_NOT_VIP,
-	EXIT_ARP_ANSWERED,
-	EXIT_ARP_DROPPED,
 	EXIT_ARP_PASSED, /* a VIP, but the slot or the cell says to leave it to the kernel */
-	EXIT_ARP_SILENT, /* ours, but the lease ended less than 60 s ago: nobody here answers */
 	EXIT_ND_NOT_VIP,
-	EXIT_ND_ANSWERED,
-	EXIT_ND_DROPPED,
 	EXIT_ND_PASSED,
+	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP that we speak for: event */
+	EXIT_OWN_ECHO, /* our own announcement or question came back */
+	EXIT_NO_ROOM,  /* the frame could not grow for the TLLAO */
+	EXIT_BEAT,     /* EtherType of beats */
+	/* dropped */
+	EXIT_ARP_DROPPED, /* held elsewhere */
+	EXIT_ARP_SILENT,  /* ours, but the lease ended less than 60 s ago: nobody here answers */
+	EXIT_ND_DROPPED,
 	EXIT_ND_SILENT,
-	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP: event, passed */
-	EXIT_OWN_ECHO, /* our own announcement or question came back: passed */
-	EXIT_NO_ROOM,  /* the frame could not grow for the TLLAO: passed */
-	EXIT_BEAT,     /* EtherType of beats: passed */
-	EXIT_ECHO,     /* reserved for BFD echo */
+	/* sent back */
+	EXIT_ARP_ANSWERED,
+	EXIT_ND_ANSWERED,
+	EXIT_ECHO, /* reserved for BFD echo */
 	EXIT_MAX,
+	EXIT_FIRST_DROPPED = EXIT_ARP_DROPPED,
+	EXIT_FIRST_SENT = EXIT_ARP_ANSWERED,
 };
 
 /* Ring buffer `events`. */

@@ -5,17 +5,25 @@
 
 #include "maps.h"
 
-/* In the order of the EXIT_ARP_* and EXIT_ND_* blocks. */
-enum judgement { JUDGED_ANSWER, JUDGED_DROP, JUDGED_PASS, JUDGED_SILENT };
+enum judgement { JUDGED_PASS, JUDGED_ANSWER, JUDGED_DROP, JUDGED_SILENT };
 
-#define EXIT_ARP(judged) (EXIT_ARP_ANSWERED + (judged))
-#define EXIT_ND(judged)	 (EXIT_ND_ANSWERED + (judged))
-_Static_assert(EXIT_ARP(JUDGED_DROP) == EXIT_ARP_DROPPED, "order");
-_Static_assert(EXIT_ARP(JUDGED_PASS) == EXIT_ARP_PASSED, "order");
-_Static_assert(EXIT_ARP(JUDGED_SILENT) == EXIT_ARP_SILENT, "order");
-_Static_assert(EXIT_ND(JUDGED_DROP) == EXIT_ND_DROPPED, "order");
-_Static_assert(EXIT_ND(JUDGED_PASS) == EXIT_ND_PASSED, "order");
-_Static_assert(EXIT_ND(JUDGED_SILENT) == EXIT_ND_SILENT, "order");
+static __always_inline enum exit_reason arp_exit(enum judgement judged)
+{
+	if (judged == JUDGED_ANSWER)
+		return EXIT_ARP_ANSWERED;
+	if (judged == JUDGED_DROP)
+		return EXIT_ARP_DROPPED;
+	return judged == JUDGED_SILENT ? EXIT_ARP_SILENT : EXIT_ARP_PASSED;
+}
+
+static __always_inline enum exit_reason nd_exit(enum judgement judged)
+{
+	if (judged == JUDGED_ANSWER)
+		return EXIT_ND_ANSWERED;
+	if (judged == JUDGED_DROP)
+		return EXIT_ND_DROPPED;
+	return judged == JUDGED_SILENT ? EXIT_ND_SILENT : EXIT_ND_PASSED;
+}
 
 static __always_inline __u64 cell_lladdr(const struct cell *cell)
 {

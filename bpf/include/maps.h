@@ -63,12 +63,19 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } events SEC(".maps");
 
-/* A VIP as found in a table. */
-struct seat {
-	__u64 voice; /* struct voice as one number: LLADDR in the low 48 bits */
-	__u32 cell;
-	__u32 stat;
-};
+/*
+ * A bit per filter hash of an address: clear means that it is no VIP on any interface, so that a
+ * bystander's packet costs one load and no table. Only counting asks it. All ones until a loader
+ * keeps it: it zeroes the filter, then sets a VIP's bit before it enters the slot. Bits may stay
+ * set for VIPs that are gone. A global, since only those are reached without a lookup.
+ */
+struct filter filter SEC(".data.filter") = { { [0 ... FILTER_WORDS - 1] = ~0ULL } };
+
+/* struct voice as one number: the LLADDR in the low 48 bits. */
+static __always_inline __u64 load_voice(const struct voice *voice)
+{
+	return *(const volatile wire64 *)voice;
+}
 
 static __always_inline __u8 voice_state(__u64 voice)
 {
@@ -81,20 +88,18 @@ static __always_inline __u8 voice_flags(__u64 voice)
 }
 
 /*
- * Multiplicative hashing. The last octets of an address, in which VIPs differ, sit in the upper
- * bits of a little-endian word; bits 32 and up of the product depend on all of them, and folding
- * the top 16 bits in makes the low bits depend on interface and VLAN too.
+ * Multiplicative hashing: bits 32 and up of the product, of which the lowest are used. Whatever
+ * sits in the low half of the word, as the last octets do in which VIPs differ, reaches all of
+ * them; interface and VLAN are in the low bits of the high half, which reach all of them too.
  */
 static __always_inline __u32 hash_word(__u64 word)
 {
-	__u32 high = (word * 0x9E3779B97F4A7C15ULL) >> 32;
-
-	return high ^ high >> 16;
+	return (word * 0x9E3779B97F4A7C15ULL) >> 32;
 }
 
 static __always_inline __u64 where(__u32 ifindex, __u16 vlan)
 {
-	return (__u64)(ifindex ^ (__u32)vlan << 16) << 32;
+	return (__u64)(ifindex + vlan * 0x85EBCA6BU) << 32;
 }
 
 static __always_inline __u32 hash4(__u32 ifindex, __u16 vlan, __be32 addr)
@@ -102,68 +107,113 @@ static __always_inline __u32 hash4(__u32 ifindex, __u16 vlan, __be32 addr)
 	return hash_word(where(ifindex, vlan) | addr);
 }
 
-static __always_inline __u32 hash6(__u32 ifindex, __u16 vlan, const wire32 *addr)
+static __always_inline __u32 hash6(__u32 ifindex, __u16 vlan, const void *address)
 {
-	__u64 prefix = (__u64)addr[0] << 32 | addr[1];
-	__u64 rest = (__u64)addr[2] << 32 | addr[3];
+	const wire64 *halves = address;
+	__u64 prefix = bpf_be64_to_cpu(halves[0]) * 0xC2B2AE3D27D4EB4FULL;
 
-	return hash_word((prefix * 0xC2B2AE3D27D4EB4FULL) ^ rest ^ where(ifindex, vlan));
+	return hash_word((prefix + bpf_be64_to_cpu(halves[1])) ^ where(ifindex, vlan));
 }
 
-/* Whether (interface, VLAN, address) is a VIP of ours; then `seat` says where. */
-static __always_inline bool find4(__u32 ifindex, __u16 vlan, __be32 addr, struct seat *seat)
+static __always_inline bool filter_has(__u32 bit)
 {
-	__u32 zero = 0, at = hash4(ifindex, vlan, addr), base;
+	return filter.words[bit >> 6] >> (bit & 63) & 1;
+}
+
+/* The last octets end up in the highest bits of the product, and those are taken. */
+static __always_inline bool may_be_vip4(__be32 addr)
+{
+	return filter_has(addr * 0x9E3779B1U >> (32 - FILTER_BITS));
+}
+
+static __always_inline bool may_be_vip6(const void *address)
+{
+	const wire64 *halves = address;
+
+	return filter_has((halves[0] ^ halves[1]) * 0x9E3779B97F4A7C15ULL >> (64 - FILTER_BITS));
+}
+
+/* Start of the half in use. */
+static __always_inline __u32 half4(__u32 mask)
+{
+	__u32 zero = 0;
 	struct control *halves = bpf_map_lookup_elem(&control, &zero);
 
-	if (!halves)
-		return false;
-	base = halves->active4 ? table_mask4 + 1 : 0;
+	return halves && halves->active4 ? mask + 1 : 0;
+}
+
+static __always_inline __u32 half6(__u32 mask)
+{
+	__u32 zero = 0;
+	struct control *halves = bpf_map_lookup_elem(&control, &zero);
+
+	return halves && halves->active6 ? mask + 1 : 0;
+}
+
+/* The slot of (interface, VLAN, address), or NULL when that is no VIP. */
+static __always_inline struct slot4 *find4(__u32 ifindex, __u16 vlan, __be32 addr)
+{
+	__u32 mask = table_mask4, base = half4(mask), at = hash4(ifindex, vlan, addr);
+
 	for (__u32 step = 1; step <= MAX_PROBES; step++) {
-		__u32 index = base + (at & table_mask4);
+		__u32 index = base + (at & mask);
 		struct slot4 *slot = bpf_map_lookup_elem(&vips4, &index);
 
-		if (!slot || !slot->ifindex)
-			return false;
-		if (slot->addr == addr && slot->ifindex == ifindex && slot->vlan == vlan) {
-			seat->voice = *(volatile wire64 *)&slot->voice;
-			seat->cell = slot->cell;
-			seat->stat = slot->stat;
-			if (voice_state(seat->voice) != SLOT_DEAD)
-				return true;
-		}
+		if (!slot)
+			return NULL;
+		if (slot->addr == addr && slot->ifindex == ifindex && slot->vlan == vlan &&
+		    slot->voice.state != SLOT_DEAD)
+			return slot;
+		if (!slot->ifindex)
+			return NULL;
 		at += step;
 	}
-	return false;
+	return NULL;
 }
 
-static __always_inline bool find6(__u32 ifindex, __u16 vlan, const void *address, struct seat *seat)
+static __always_inline struct slot6 *find6(__u32 ifindex, __u16 vlan, const void *address)
 {
-	const wire32 *addr = address;
-	__u32 zero = 0, at = hash6(ifindex, vlan, addr), base;
-	struct control *halves = bpf_map_lookup_elem(&control, &zero);
+	__u32 mask = table_mask6, base = half6(mask), at = hash6(ifindex, vlan, address);
 
-	if (!halves)
-		return false;
-	base = halves->active6 ? table_mask6 + 1 : 0;
 	for (__u32 step = 1; step <= MAX_PROBES; step++) {
-		__u32 index = base + (at & table_mask6);
+		__u32 index = base + (at & mask);
 		struct slot6 *slot = bpf_map_lookup_elem(&vips6, &index);
 
-		if (!slot || !slot->ifindex)
-			return false;
-		if (slot->addr[3] == addr[3] && slot->addr[2] == addr[2] &&
-		    slot->addr[1] == addr[1] && slot->addr[0] == addr[0] &&
-		    slot->ifindex == ifindex && slot->vlan == vlan) {
-			seat->voice = *(volatile wire64 *)&slot->voice;
-			seat->cell = slot->cell;
-			seat->stat = slot->stat;
-			if (voice_state(seat->voice) != SLOT_DEAD)
-				return true;
-		}
+		if (!slot)
+			return NULL;
+		if (same_address(slot->addr, address) && slot->ifindex == ifindex &&
+		    slot->vlan == vlan && slot->voice.state != SLOT_DEAD)
+			return slot;
+		if (!slot->ifindex)
+			return NULL;
 		at += step;
 	}
-	return false;
+	return NULL;
+}
+
+/* What both families' slots have in common. */
+struct seat {
+	__u64 voice;
+	__u32 cell;
+	__u32 stat;
+};
+
+static __always_inline bool seat4(__u32 ifindex, __u16 vlan, __be32 addr, struct seat *seat)
+{
+	struct slot4 *slot = find4(ifindex, vlan, addr);
+
+	if (slot)
+		*seat = (struct seat){ load_voice(&slot->voice), slot->cell, slot->stat };
+	return slot;
+}
+
+static __always_inline bool seat6(__u32 ifindex, __u16 vlan, const void *addr, struct seat *seat)
+{
+	struct slot6 *slot = find6(ifindex, vlan, addr);
+
+	if (slot)
+		*seat = (struct seat){ load_voice(&slot->voice), slot->cell, slot->stat };
+	return slot;
 }
 
 static __always_inline void count_exit(__u32 reason)

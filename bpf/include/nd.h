@@ -46,14 +46,6 @@ struct nd_facts {
 	__u32 length; /* of the ICMPv6 message, bytes */
 };
 
-/* IPv6 addresses are read as four words; 64-bit halves where only equality matters. */
-static __always_inline bool same_address(const void *a, const void *b)
-{
-	const wire64 *x = a, *y = b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
 static __always_inline bool is_unspecified(const void *address)
 {
 	const wire64 *x = address;

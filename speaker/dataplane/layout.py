@@ -16,6 +16,7 @@ import attrs
 LAYOUT_VERSION: Final = 1
 MAX_CELLS: Final = 64
 MAX_PROBES: Final = 16
+FILTER_BITS: Final = 16
 SILENCE_NS: Final = 60_000_000_000
 EVENT_VIP_INTERVAL_NS: Final = 100_000_000
 EVENT_CELL_INTERVAL_NS: Final = 1_000_000
@@ -59,19 +60,19 @@ class ExitReason(enum.IntEnum):
     COUNTED = 1
     MALFORMED = 2
     ARP_NOT_VIP = 3
-    ARP_ANSWERED = 4
-    ARP_DROPPED = 5
-    ARP_PASSED = 6
-    ARP_SILENT = 7
-    ND_NOT_VIP = 8
-    ND_ANSWERED = 9
-    ND_DROPPED = 10
-    ND_PASSED = 11
-    ND_SILENT = 12
-    CONFLICT = 13
-    OWN_ECHO = 14
-    NO_ROOM = 15
-    BEAT = 16
+    ARP_PASSED = 4
+    ND_NOT_VIP = 5
+    ND_PASSED = 6
+    CONFLICT = 7
+    OWN_ECHO = 8
+    NO_ROOM = 9
+    BEAT = 10
+    ARP_DROPPED = 11
+    ARP_SILENT = 12
+    ND_DROPPED = 13
+    ND_SILENT = 14
+    ARP_ANSWERED = 15
+    ND_ANSWERED = 16
     ECHO = 17
 
 
@@ -215,12 +216,11 @@ def pack_voice(state: Voice, lladdr: bytes, flags: VoiceFlag = NO_FLAGS) -> int:
 
 
 def _hash_word(word: int) -> int:
-    high = ((word * _GOLDEN) & _WORD) >> 32
-    return high ^ high >> 16
+    return ((word * _GOLDEN) & _WORD) >> 32
 
 
 def _where(ifindex: int, vlan: int) -> int:
-    return ((ifindex ^ vlan << 16) & 0xFFFF_FFFF) << 32
+    return ((ifindex + vlan * 0x85EB_CA6B) & 0xFFFF_FFFF) << 32
 
 
 def hash4(ifindex: int, vlan: int, addr: bytes) -> int:
@@ -230,9 +230,22 @@ def hash4(ifindex: int, vlan: int, addr: bytes) -> int:
 
 def hash6(ifindex: int, vlan: int, addr: bytes) -> int:
     """32-bit hash of a key of `vips6`; `addr` is sixteen octets in wire order."""
-    words = struct.unpack("<4I", addr)
-    prefix = ((words[0] << 32 | words[1]) * _PRIME) & _WORD
-    return _hash_word(prefix ^ (words[2] << 32 | words[3]) ^ _where(ifindex, vlan))
+    prefix, rest = struct.unpack(">2Q", addr)
+    return _hash_word(((prefix * _PRIME + rest) & _WORD) ^ _where(ifindex, vlan))
+
+
+def filter_bit(addr: bytes) -> int:
+    """
+    Which bit of the map `.data.filter` stands for an address of 4 or 16 octets.
+
+    Bit b is bit b % 8 of octet b // 8. A clear bit tells the program that packets to the address
+    need no counting.
+    """
+    if len(addr) == 4:
+        product = int.from_bytes(addr, "little") * 0x9E37_79B1 & 0xFFFF_FFFF
+        return product >> (32 - FILTER_BITS)
+    first, last = struct.unpack("<2Q", addr)
+    return (((first ^ last) * _GOLDEN) & _WORD) >> (64 - FILTER_BITS)
 
 
 def probes(hashed: int, mask: int) -> Iterator[int]:

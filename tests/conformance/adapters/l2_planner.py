@@ -123,7 +123,7 @@ def matching_ads(case: Case) -> Json:
     """The advertisements that apply to a Service."""
     given = case.input["l2Advertisements"]
     ads = values.l2_ads(given)
-    matched = applicable(ads.values(), case.input["serviceLabels"])
+    matched = applicable(ads.values(), case.input["serviceLabels"] or {})
     return {"matchingAds": [given[list(ads).index(ad.name)] for ad in matched]}
 
 
@@ -147,7 +147,7 @@ def order(case: Case) -> Json:
 def scores(case: Case) -> Json:
     """The sums of weights per node."""
     given = case.input["l2Advertisements"]
-    names = sorted({name for ad in given for name in ad["nodes"]})
+    names = sorted({n for ad in given for n in ad.get("nodes") or ad.get("preferredNodes") or ()})
     nodes = [values.node(name) for name in names]
     return {"scores": preference_scores(values.l2_ads(given).values(), nodes)}
 

@@ -1,0 +1,80 @@
+"""
+Labs as fixtures. `trio` runs for a whole module and each test leaves it as it found it; a test
+that needs another one makes it with `make_lab`. What the nodes logged is shown with a failure.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stentor.lab.lab import Lab
+from stentor.lab.topology import Topology
+from tests.eventually import DEADLINES, eventually
+from tests.lab.seen import settled
+
+MakeLab = Callable[..., Lab]
+_LOG_LINES = 40
+_made: list[Lab] = []
+
+
+@pytest.fixture(scope="module")
+def trio() -> Iterator[Lab]:
+    """Three nodes that agree on who owns the VIPs of three Services."""
+    with running(Topology(count=3, services=3, prefix=_prefix(), directory=_directory())) as lab:
+        yield lab
+
+
+@pytest.fixture
+def make_lab() -> Iterator[MakeLab]:
+    """Make labs that end with the test; keywords are those of Topology."""
+    with ExitStack() as stack:
+
+        def make(**fields: Any) -> Lab:
+            shape: dict[str, Any] = {"prefix": _prefix(), "directory": _directory()} | fields
+            return stack.enter_context(running(Topology(**shape), wait=False))
+
+        yield make
+
+
+@contextmanager
+def running(topology: Topology, *, wait: bool = True) -> Iterator[Lab]:
+    """A lab inside the `with` block, whatever happens there."""
+    lab = Lab(topology)
+    _made.append(lab)
+    try:
+        lab.down()
+        lab.up()
+        if wait:
+            eventually(lambda: settled(lab), within_s=DEADLINES.ring_joined, what="owners agreed")
+        yield lab
+    finally:
+        lab.down()
+        _made.remove(lab)
+
+
+def _prefix() -> str:
+    """Unlike that of any other lab at this moment."""
+    return f"st-t{os.getpid()}-{len(_made)}"
+
+
+def _directory() -> Path:
+    """Short, since the path of a unix socket has 107 octets at most."""
+    return Path("/run") / _prefix()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of every node's log with a failure: the labs are gone when it is read."""
+    report = yield
+    if report.failed:
+        for lab in _made:
+            for path in sorted(lab.directory.glob("*/speaker.log")):
+                lines = path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+                report.sections.append((f"log of {path.parent.name}", "\n".join(lines)))
+    return report

@@ -24,7 +24,9 @@ _made: list[Lab] = []
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Lab]:
     """Three nodes that agree on who owns the VIPs of three Services."""
-    with running(Topology(count=3, services=3, prefix=_prefix(), directory=_directory())) as lab:
+    with running(
+        Topology(count=3, services=3, prefix=_prefix(), directory=fresh_directory())
+    ) as lab:
         yield lab
 
 
@@ -34,7 +36,7 @@ def make_lab() -> Iterator[MakeLab]:
     with ExitStack() as stack:
 
         def make(**fields: Any) -> Lab:
-            shape: dict[str, Any] = {"prefix": _prefix(), "directory": _directory()} | fields
+            shape: dict[str, Any] = {"prefix": _prefix(), "directory": fresh_directory()} | fields
             return stack.enter_context(running(Topology(**shape), wait=False))
 
         yield make
@@ -61,7 +63,7 @@ def _prefix() -> str:
     return f"st-t{os.getpid()}-{len(_made)}"
 
 
-def _directory() -> Path:
+def fresh_directory() -> Path:
     """Short, since the path of a unix socket has 107 octets at most."""
     return Path("/run") / _prefix()
 

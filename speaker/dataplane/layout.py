@@ -230,7 +230,7 @@ def hash4(ifindex: int, vlan: int, addr: bytes) -> int:
 
 def hash6(ifindex: int, vlan: int, addr: bytes) -> int:
     """32-bit hash of a key of `vips6`; `addr` is sixteen octets in wire order."""
-    prefix, rest = struct.unpack(">2Q", addr)
+    prefix, rest = int.from_bytes(addr[:8], "big"), int.from_bytes(addr[8:], "big")
     return _hash_word(((prefix * _PRIME + rest) & _WORD) ^ _where(ifindex, vlan))
 
 
@@ -244,8 +244,8 @@ def filter_bit(addr: bytes) -> int:
     if len(addr) == 4:
         product = int.from_bytes(addr, "little") * 0x9E37_79B1 & 0xFFFF_FFFF
         return product >> (32 - FILTER_BITS)
-    first, last = struct.unpack("<2Q", addr)
-    return (((first ^ last) * _GOLDEN) & _WORD) >> (64 - FILTER_BITS)
+    folded = int.from_bytes(addr[:8], "little") ^ int.from_bytes(addr[8:], "little")
+    return ((folded * _GOLDEN) & _WORD) >> (64 - FILTER_BITS)
 
 
 def probes(hashed: int, mask: int) -> Iterator[int]:

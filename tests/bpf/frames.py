@@ -28,7 +28,7 @@ def group_lladdr(address: bytes) -> bytes:
 
 def checksum(octets: bytes) -> int:
     """Internet checksum, RFC 1071, over an even number of octets."""
-    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
+    total: int = sum(struct.unpack(f">{len(octets) // 2}H", octets))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -116,7 +116,10 @@ class Membership:
     def suspect(self, message: Suspect, now: float) -> None:
         """Apply a suspicion: begin it, count its accuser, or refute it."""
         node = self.nodes.get(message.node)
-        if node is None or message.incarnation < node.incarnation:
+        if node is None:
+            return
+        if message.incarnation < node.incarnation:
+            self._repeat_refutation(node)
             return
         running = self.suspicions.get(node.name)
         if running is not None:
@@ -139,7 +142,10 @@ class Membership:
     def dead(self, message: Dead, now: float) -> None:
         """Apply a death or a goodbye. One message from anybody is believed."""
         node = self.nodes.get(message.node)
-        if node is None or message.incarnation < node.incarnation:
+        if node is None:
+            return
+        if message.incarnation < node.incarnation:
+            self._repeat_refutation(node)
             return
         self.suspicions.pop(node.name, None)
         if node.is_gone:
@@ -276,6 +282,18 @@ class Membership:
         self.awareness.apply(1)
         self.has_own_news = True
         self.queue.put(me.name, me.as_alive())
+
+    def _repeat_refutation(self, node: Node) -> None:
+        """
+        Say again that we live to whoever accuses an older incarnation of us.
+
+        memberlist says it only when first accused. A node that could not be heard just then is
+        declared dead up to 24 s later, however well it is heard by then: whoever suspects it goes
+        on pinging it, but an ack clears no suspicion. The simulator found this.
+        """
+        if node is self.me and not self.is_leaving and node.name not in self.queue:
+            self.has_own_news = True
+            self.queue.put(node.name, node.as_alive())
 
     def _tell_conflict(self, node: Node, message: Alive, address: Address, now: float) -> None:
         self.ignored[Ignored.NAME_CONFLICT] += 1

@@ -188,9 +188,21 @@ def test_a_refutation_does_not_wait_for_the_next_gossip() -> None:
     assert [packet.to for packet in packets] == [endpoint("n2")]
 
 
-@pytest.mark.parametrize(
-    "message", [suspect(0, node="n1"), alive(1, node="n1", addr=b"\xc0\0\2\1")]
-)
+def test_a_refutation_that_nobody_heard_is_said_again_when_the_accusation_is() -> None:
+    """An accuser that missed it goes on accusing the old incarnation, and counts down."""
+    swim = begin(alive(1))
+    hear(swim, suspect(1, node="n1"))
+    gossiped(swim)
+    later = NOW + 200.0
+
+    hear(swim, suspect(1, node="n1"), now=later)
+
+    assert about(swim, "n1") == (ALIVE, 2)
+    said = [message for message in gossiped(swim, later) if isinstance(message, Alive)]
+    assert {message.incarnation for message in said if message.node == "n1"} == {2}
+
+
+@pytest.mark.parametrize("message", [alive(1, node="n1", addr=b"\xc0\0\2\1")])
 def test_what_is_old_or_right_about_us_is_not_answered(message: PacketMessage) -> None:
     swim = begin(alive(1))
 

@@ -386,7 +386,7 @@ class HeraldCore:
     def _bury(self, peer: Peer, now: float) -> None:
         """Nothing that a member said counts any more."""
         self._world.now = now
-        self._world.refresh_peers()
+        self._refresh_peers()
         keys = [key for key, word in peer.words.by_seat.items() if word.claim]
         peer.words.clear()
         for key in keys:
@@ -421,17 +421,20 @@ class HeraldCore:
                 self._urgent[key] = None
 
     def _turned(self, now: float, *, settle: bool = True) -> None:
-        """Members changed: what waits for them now, the rest in slices."""
-        world = self._world
-        world.now = max(world.now, now)
-        if world.refresh_peers():
+        """Members may have changed."""
+        self._world.now = max(self._world.now, now)
+        self._refresh_peers()
+        self.hosts_changed()
+        if settle:
+            self._settle(now)
+
+    def _refresh_peers(self) -> None:
+        """If members changed: look at the seats that wait for one now, at the rest in slices."""
+        if self._world.refresh_peers():
             for key, seat in self._seats.items():
                 if seat.to or seat.asked_by or seat.vacant_since is not None:
                     self._urgent[key] = None
             self._idle.update(dict.fromkeys(self._seats))
-        self.hosts_changed()
-        if settle:
-            self._settle(now)
 
     # --- time
 

@@ -47,3 +47,15 @@ class FatalError(Exception):
         super().__init__(message)
         self.code = code
         self.event = event
+
+
+def fatal_in(group: BaseExceptionGroup[BaseException]) -> FatalError | None:
+    """Return the first FatalError of a group that holds nothing else; None: there is a bug."""
+    fatal, others = group.split(FatalError)
+    if fatal is None or others is not None:
+        return None
+    first: BaseException = fatal
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, FatalError)
+    return first

@@ -17,8 +17,7 @@ from speaker.config import ConfigError, Settings, compile_excludes, from_json
 from speaker.dataplane import ApplyError, DataPlane, Options, XdpMode
 from speaker.dataplane.netlink import Netlink
 from speaker.dataplane.watcher import Watcher
-from speaker.exits import ExitCode, FatalError
-from speaker.gossip.errors import BindError
+from speaker.exits import ExitCode, FatalError, fatal_in
 from speaker.gossip.keyring import Keyring
 from speaker.herald import capabilities, realtime
 from speaker.herald.beat import Beat
@@ -51,21 +50,12 @@ def main() -> int:
         log.error(exc.event, message=str(exc))
         return exc.code
     except BaseExceptionGroup as group:
-        return _judge(group, settings, log)
+        fatal = fatal_in(group)
+        if fatal is None:
+            raise
+        log.error(fatal.event, message=str(fatal))
+        return fatal.code
     return ExitCode.OK
-
-
-def _judge(group: BaseExceptionGroup[BaseException], settings: Settings, log: Log) -> ExitCode:
-    """What the world refused ends with its own code; all else is a bug and raised."""
-    refused, bugs = group.split((BindError, FatalError))
-    if bugs is not None or refused is None:
-        raise group
-    first = refused.exceptions[0]
-    if isinstance(first, FatalError):
-        log.error(first.event, message=str(first))
-        return first.code
-    log.error("port_taken", message=str(first), port=settings.gossip_port)
-    return ExitCode.UNAVAILABLE
 
 
 async def _serve(settings: Settings, log: Log) -> None:

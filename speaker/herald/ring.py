@@ -10,8 +10,9 @@ from typing import assert_never
 import attrs
 
 from speaker.config import Settings, check_join
+from speaker.exits import ExitCode, FatalError
 from speaker.gossip.config import LAN, WAN
-from speaker.gossip.errors import MessageTooLargeError
+from speaker.gossip.errors import BindError, MessageTooLargeError
 from speaker.gossip.keyring import Keyring
 from speaker.gossip.messages import NodeState
 from speaker.gossip.outputs import (
@@ -118,12 +119,12 @@ class Ring:
         )
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises BindError when the port is taken."""
+        """Serve until cancelled. Raises FatalError when the port is taken."""
         if self.gossip is None:
             await asyncio.get_running_loop().create_future()
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.gossip.run())
+            group.create_task(self._serve(self.gossip))
             await self.gossip.started()
             while True:
                 asked, self._asked = self._asked, []
@@ -131,6 +132,14 @@ class Ring:
                     group.create_task(self._join(self.gossip, target))
                 self._settle_joins()
                 await asyncio.sleep(JOIN_EVERY_S)
+
+    async def _serve(self, gossip: Gossip) -> None:
+        try:
+            await gossip.run()
+        except BindError as exc:
+            raise FatalError(
+                ExitCode.UNAVAILABLE, "port_taken", f"{exc}; see --ml-bindport"
+            ) from exc
 
     def plan_known(self, targets: Iterable[str], own: Iterable[Address]) -> None:
         """Take the join targets of the plan, besides those of the flags; with it all are known."""

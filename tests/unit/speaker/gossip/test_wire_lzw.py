@@ -1,6 +1,7 @@
 """LZW, both ways. That it is Go's to the byte is shown by the captured vectors."""
 
 from contextlib import suppress
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -32,12 +33,25 @@ def test_what_is_compressed_comes_back(plain: bytes) -> None:
     assert plain == lzw.decompress(lzw.compress(plain), LIMIT_BYTES)
 
 
-@pytest.mark.parametrize("size", [*range(3830, 3850), *range(7670, 7690)])
-def test_the_table_is_cleared_where_it_fills(size: int) -> None:
-    """Pairs that never repeat fill it by one entry a byte; each size ends elsewhere at the edge."""
-    plain = bytes(((i * i) >> (i & 7)) & 0xFF for i in range(size))
+def distinct_pairs(size: int) -> bytes:
+    """Bytes of which no two neighbours come twice: each byte is a code and makes an entry."""
+    steps = (2 * (i // 256) + 1 for i in range(size - 1))
+    return bytes(total & 0xFF for total in accumulate(steps, initial=0))
 
-    assert plain == lzw.decompress(lzw.compress(plain), size)
+
+@pytest.mark.parametrize("size", range(3836, 3842))
+def test_the_table_is_cleared_where_entry_4095_would_be_next(size: int) -> None:
+    """Before the end code, too, when the last byte fills the table."""
+    plain = distinct_pairs(size)
+    literals = [(byte, min(12, (257 + i % 3838).bit_length())) for i, byte in enumerate(plain)]
+    end_width = 9 if size >= 3838 else 12
+
+    packed = lzw.compress(plain)
+
+    before, after = literals[:3838], literals[3838:]
+    clear = [(256, 12)] if size >= 3838 else []
+    assert pack((256, 9), *before, *clear, *after, (257, end_width)) == packed
+    assert plain == lzw.decompress(packed, size)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,11 @@ def test_compression_is_kept_only_where_it_is_shorter() -> None:
             Packet((ONE,), (Reason.TRUNCATED,)),
             id="a_cut_off_part_spoils_no_other",
         ),
+        pytest.param(
+            join(ONE_BYTES, b"\x08whole")[:-1],
+            Packet((ONE,), (Reason.TRUNCATED,)),
+            id="a_cut_off_part_is_not_taken_for_a_shorter_one",
+        ),
     ],
 )
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])

@@ -147,6 +147,9 @@ def test_a_node_that_makes_no_sense_does_not_end_the_exchange() -> None:
         pytest.param(b"\x06\x81\xacUserStateLen\x65", Reason.TOO_LARGE, id="too_much_user_state"),
         pytest.param(b"\x08\x81\xaaUserMsgLen\x65", Reason.TOO_LARGE, id="too_much_user_message"),
         pytest.param(b"\x00\x81\xa4Node\xda\x01\x00", Reason.TOO_LARGE, id="too_long_a_name"),
+        pytest.param(
+            b"\x00\x81\xa4Node\xda\x01\x00" + bytes(256), Reason.TOO_LARGE, id="a_long_name_at_once"
+        ),
         pytest.param(b"\x09\x81\xa3Buf\xdb\xff\xff\xff\xff", Reason.TOO_LARGE, id="too_long_a_buf"),
         pytest.param(compress(b"\x08" + bytes(1000)), Reason.TOO_LARGE, id="bomb"),
         pytest.param(compress(b"\x02\x81\xa5SeqNo"), Reason.TRUNCATED, id="cut_off_inside"),
@@ -233,6 +236,19 @@ def test_an_endless_plain_stream_ends_at_its_limit(piece_bytes: int) -> None:
 
     with pytest.raises(DecodeError, match="too_large: stream of more than 1000 bytes"):
         feed_all()
+
+
+def test_the_label_does_not_count_against_what_is_compressed() -> None:
+    """A message just at the limit is read, however its stream arrives."""
+    limits = attrs.evolve(SMALL, user_bytes=984, struct_bytes=100)
+    wire = Wire(label=b"l" * 200, limits=limits)
+    data = encode_stream(wire, User(bytes(984)), dialled=True)
+    reader = StreamReader(wire, accepted=True)
+
+    for at in range(len(data)):
+        reader.feed(data[at : at + 1])
+
+    assert User(bytes(984)) == reader.finish()
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_without_stream_pings_the_same_node_is_lost() -> None:
     assert ring.events(MemberLeft) != []
 
 
+@pytest.mark.slow
 def test_a_ring_survives_loss() -> None:
     ring = Ring.of(5)
     ring.loss = 0.05

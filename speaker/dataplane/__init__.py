@@ -2,10 +2,12 @@
 
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.interfaces import Link, Refusal, choose
-from speaker.dataplane.plane import DataPlane, cleanup
+from speaker.dataplane.layout import Voice
+from speaker.dataplane.leftovers import cleanup
+from speaker.dataplane.plane import DataPlane
 from speaker.dataplane.values import (
     Attachment,
-    Conflict,
+    HeardVoice,
     Lost,
     Options,
     Rung,
@@ -13,15 +15,14 @@ from speaker.dataplane.values import (
     Vip,
     VipCounters,
     VipRow,
-    Voice,
     XdpMode,
 )
 
 __all__ = [
     "ApplyError",
     "Attachment",
-    "Conflict",
     "DataPlane",
+    "HeardVoice",
     "Link",
     "Lost",
     "Options",

@@ -15,7 +15,7 @@ IFF_NOARP = 0x80
 IFF_LOWER_UP = 0x10000
 
 # Addresses on these are bound for VIPs on purpose: by us (lo) and by kube-proxy in IPVS mode.
-_VIP_HOMES = frozenset({"lo", "kube-ipvs0"})
+VIP_HOMES = frozenset({"lo", "kube-ipvs0"})
 
 
 class Refusal(enum.StrEnum):
@@ -100,5 +100,5 @@ def untouchable(
     addresses: Iterable[HostAddress], next_hops: Iterable[IPv4Address | IPv6Address]
 ) -> frozenset[IPv4Address | IPv6Address]:
     """Addresses that must never be VIPs (OWNERSHIP.md 11): this host's own, and its next hops."""
-    own = {item.address for item in addresses if item.ifname not in _VIP_HOMES}
+    own = {item.address for item in addresses if item.ifname not in VIP_HOMES}
     return frozenset(own | set(next_hops))

@@ -140,6 +140,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_create": (_I, (_I, _I, _I, _P)),
     "bpf_link_update": (_I, (_I, _I, _P)),
     "bpf_link_detach": (_I, (_I,)),
+    "bpf_xdp_query_id": (_I, (_I, _I, ctypes.POINTER(ctypes.c_uint32))),
     "bpf_tc_hook_create": (_I, (_P,)),
     "bpf_tc_attach": (_I, (_P, _P)),
     "bpf_tc_detach": (_I, (_P, _P)),

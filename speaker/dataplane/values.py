@@ -7,6 +7,8 @@ from pathlib import Path
 
 import attrs
 
+from speaker.dataplane.layout import EventKind, Voice
+
 Vip = IPv4Address | IPv6Address
 
 # MetalLB's defaults: interfaces of container runtimes and of node-local services.
@@ -26,18 +28,6 @@ DEFAULT_EXCLUDES = (
     "^nodelocaldns.*",
     "^lxc.*",
 )
-
-
-class Voice(enum.IntEnum):
-    """What the program does with a question about a VIP; `enum slot_state` of layout.h."""
-
-    PASS = 0  # known and counted, the kernel decides
-    HELD = 1  # we answer with our own LLADDR
-    GIVEN = 2  # given away, TAKE not heard yet: we answer with the new holder's LLADDR
-    ELSEWHERE = 3  # held by another node: dropped under a valid lease
-    COUNT = 4  # announced by BGP alone: counted, never answered nor dropped
-    WEAK = 5  # taken without a witness: answers, never claims
-    DEAD = 6  # removed; never put by a caller
 
 
 class XdpMode(enum.StrEnum):
@@ -80,6 +70,7 @@ class VipRow:
     # Names of interfaces it is advertised on; on the other attached ones it is ELSEWHERE. None: all
     interfaces: frozenset[str] | None = None
     lladdr: bytes | None = None  # six octets, only for GIVEN: the new holder's
+    listen: bool = False  # report whoever speaks for it, also where we do not (probing)
 
 
 @attrs.frozen
@@ -106,14 +97,20 @@ class Lost:
 
 
 @attrs.frozen
-class Conflict:
-    """A foreign LLADDR spoke for a VIP."""
+class HeardVoice:
+    """
+    A foreign LLADDR spoke for a VIP of the table.
 
+    CONFLICT: we speak for it too. HEARD: we do not, but its row listens.
+    """
+
+    kind: EventKind
     time_ns: int  # CLOCK_MONOTONIC
     vip: Vip
     ifindex: int
     vlan: int
     lladdr: bytes
+    voice: Voice  # ours when it was heard
 
 
 @attrs.frozen

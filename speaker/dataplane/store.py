@@ -1,0 +1,216 @@
+"""
+The program's maps as we hold them: loaded or adopted, tables written, rebuilt and grown.
+
+Growth makes a new object: the same program with larger tables, all other maps shared. It is
+loaded in a thread (verification takes some 100 ms), filled in slices while the old one answers,
+then every attachment is swapped to it and its maps take over the pins. A crash on the way leaves
+the old maps pinned, whole, and the next process goes on with them.
+"""
+
+import ctypes
+import mmap
+import os
+import platform
+import struct
+import threading
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from speaker.dataplane import counters
+from speaker.dataplane.bpffs import Pins
+from speaker.dataplane.cells import Cells, futex_xor
+from speaker.dataplane.errors import ApplyError
+from speaker.dataplane.layout import CONTROL
+from speaker.dataplane.libbpf import Libbpf
+from speaker.dataplane.program import MAPS, Program, Sizes, load, memory, sizes_of
+from speaker.dataplane.tables import IPV4, IPV6, Family, Half, Table, halves, no_barrier
+
+FIRST_STATS: Final = 1024
+_FAMILIES: Final[dict[int, Family]] = {4: IPV4, 6: IPV6}
+_NEXT: Final = "-next"  # a grown map, pinned before it is in use
+# x86 shows stores in the order in which they were made; others need to be told.
+_IS_ORDERED: Final = platform.machine() == "x86_64"
+
+
+@attrs.define
+class Store:
+    """Program, tables and cells of one bpffs directory."""
+
+    libbpf: Libbpf
+    pins: Pins
+    object_path: Path
+    program: Program
+    cells: Cells
+    tables: dict[int, Table]  # by IP version
+    is_adopted: bool
+    _spares: dict[int, Half]
+    _active: dict[int, int]
+    _memories: dict[str, mmap.mmap]
+
+    @classmethod
+    def open(cls, libbpf: Libbpf, pins: Pins, object_path: Path, slots: int) -> "Store":
+        """Adopt the pinned maps, or make and pin new ones; raises ApplyError."""
+        pins.make()
+        for path in pins.maps.glob(f"*{_NEXT}"):
+            path.unlink()
+        pinned = {name: libbpf.get(pins.maps / name) for name in MAPS if _is_there(pins, name)}
+        is_adopted = len(pinned) == len(MAPS)
+        try:
+            if is_adopted:
+                sizes, reuse = sizes_of(libbpf, pinned), pinned
+            else:  # an earlier process died while it pinned the first ones
+                sizes, reuse = Sizes(slots, slots, FIRST_STATS), {}
+                for name in pinned:
+                    (pins.maps / name).unlink()
+            program = load(libbpf, object_path, sizes, reuse)
+        finally:
+            for fd in pinned.values():
+                os.close(fd)
+        if not is_adopted:
+            for name in MAPS:
+                libbpf.pin(program.maps[name], pins.maps / name)
+        return cls._of(libbpf, pins, object_path, program, is_adopted=is_adopted)
+
+    @classmethod
+    def _of(
+        cls, libbpf: Libbpf, pins: Pins, object_path: Path, program: Program, *, is_adopted: bool
+    ) -> "Store":
+        active = read_control(libbpf, program.maps["control"])
+        cell_memory = memory(libbpf, program.maps["cells"])
+        store = cls(
+            libbpf,
+            pins,
+            object_path,
+            program,
+            Cells(memoryview(cell_memory), futex_xor(memoryview(cell_memory))),
+            {},
+            is_adopted,
+            {},
+            active,
+            {"cells": cell_memory},
+        )
+        for version in _FAMILIES:
+            pair = store._map_halves(program, version)
+            store.tables[version] = Table(pair[active[version]])
+            store._spares[version] = pair[1 - active[version]]
+            store.tables[version].live.read()
+        return store
+
+    def _map_halves(self, program: Program, version: int) -> tuple[Half, Half]:
+        name = f"vips{version}"
+        family = _FAMILIES[version]
+        slots = program.sizes.slots4 if version == 4 else program.sizes.slots6
+        mapped = memory(self.libbpf, program.maps[name])
+        self._memories[name] = mapped
+        view = memoryview(mapped)[: 2 * slots * family.stride]
+        barrier = no_barrier if _IS_ORDERED else self.barrier
+        return halves(family, view, barrier)
+
+    def barrier(self) -> None:
+        """Everything stored before is seen before everything stored after."""
+        self.cells.xor(0, 0)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the maps in use."""
+        return self.program.sizes
+
+    # -- keeping tables in shape, as generators whose slices the caller paces ---------------------
+
+    def rebuild(self, version: int) -> Iterator[None]:
+        """Fill the spare half of one table and publish it; raises CrowdedError."""
+        table, spare = self.tables[version], self._spares[version]
+        yield from table.fill(spare)
+        self._active[version] = 1 - self._active[version]
+        write_control(self.libbpf, self.program.maps["control"], self._active)
+        self._spares[version] = table.live
+        table.publish()
+
+    def grow(self, sizes: Sizes, swap: Callable[[Program], None]) -> Iterator[None]:
+        """
+        Move to maps of `sizes`; `swap` puts the new program on every attachment.
+
+        Raises CrowdedError when a table of that size still cannot chain its keys (nothing changed),
+        ApplyError when the kernel refuses.
+        """
+        wanted, have = sizes.max_entries(), self.sizes.max_entries()
+        larger = [name for name in wanted if wanted[name] > have[name]]
+        reuse = {name: fd for name, fd in self.program.maps.items() if name not in larger}
+        program = yield from self._load(sizes, reuse)
+        memories = dict(self._memories)
+        spares = dict(self._spares)
+        versions = [version for version in _FAMILIES if f"vips{version}" in larger]
+        try:
+            for version in versions:
+                pair = self._map_halves(program, version)
+                spares[version] = pair[1 - self._active[version]]
+                yield from self.tables[version].fill(pair[self._active[version]])
+            if "stats" in larger:
+                yield from counters.copy(
+                    self.libbpf, self.program.maps["stats"], program.maps["stats"]
+                )
+            for name in larger:
+                self.libbpf.pin(program.maps[name], self.pins.maps / (name + _NEXT))
+            swap(program)
+        except BaseException:
+            self._memories = memories
+            for version in versions:
+                self.tables[version].filling = None
+            for name in larger:
+                (self.pins.maps / (name + _NEXT)).unlink(missing_ok=True)
+            program.close()
+            raise
+        for name in sorted(larger):  # "stats" first: no pinned slot may name an entry beyond it
+            (self.pins.maps / (name + _NEXT)).replace(self.pins.maps / name)
+        for version in versions:
+            self.tables[version].publish()
+        self._spares = spares
+        old, self.program = self.program, program
+        old.close()
+
+    def _load(self, sizes: Sizes, reuse: dict[str, int]) -> Generator[None, None, Program]:
+        """Load in a thread, which holds no lock of ours while the kernel verifies."""
+        done: list[Program | ApplyError] = []
+
+        def work() -> None:
+            try:
+                done.append(load(self.libbpf, self.object_path, sizes, reuse))
+            except ApplyError as exc:
+                done.append(exc)
+
+        thread = threading.Thread(target=work, name="bpf-load", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            yield
+        if isinstance(done[0], ApplyError):
+            raise done[0]
+        return done[0]
+
+    def close(self) -> None:
+        """Let go of descriptors; the pins stay."""
+        self.program.close()
+        self.tables.clear()
+        self._spares.clear()
+        self._memories.clear()
+
+
+def _is_there(pins: Pins, name: str) -> bool:
+    return (pins.maps / name).exists()
+
+
+def read_control(libbpf: Libbpf, map_fd: int) -> dict[int, int]:
+    """The half in use of each table, by IP version."""
+    key, value = ctypes.c_uint32(0), ctypes.create_string_buffer(CONTROL.size_bytes)
+    libbpf.call("read control", "bpf_map_lookup_elem", map_fd, ctypes.byref(key), value)
+    active4, active6 = struct.unpack("<II", value.raw)
+    return {4: active4 & 1, 6: active6 & 1}
+
+
+def write_control(libbpf: Libbpf, map_fd: int, active: dict[int, int]) -> None:
+    """Publish halves: an update by the kernel, after every store made before it."""
+    key = ctypes.c_uint32(0)
+    value = struct.pack("<II", active[4], active[6])
+    libbpf.call("publish a table", "bpf_map_update_elem", map_fd, ctypes.byref(key), value, 0)

@@ -121,11 +121,12 @@ class ManifestSource:
     The objects of a directory of YAML and JSON files, at any depth, with hot reload.
 
     `lb_class` is MetalLB's: empty takes the Services without loadBalancerClass, else those with
-    exactly that one.
+    exactly that one. Every `rescan_s` seconds the files are looked at unasked.
     """
 
     directory: Path
     lb_class: str = ""
+    rescan_s: float = RESCAN_S
 
     async def worlds(self) -> AsyncGenerator[World, None]:
         """
@@ -136,7 +137,7 @@ class ManifestSource:
         root = self.directory.absolute()
         reader = DirectoryReader(root, self.lb_class)
         world: World | None = None
-        async with aclosing(_changes(root)) as changes:
+        async with aclosing(_changes(root, self.rescan_s)) as changes:
             async for hint in changes:
                 fresh = await asyncio.to_thread(reader.refresh, hint.suspects, hint.trouble)
                 if fresh is not None and fresh != world:
@@ -144,29 +145,30 @@ class ManifestSource:
                     yield world
 
 
-async def _changes(root: Path) -> AsyncGenerator[_Hint, None]:
+async def _changes(root: Path, rescan_s: float) -> AsyncGenerator[_Hint, None]:
     """Yield at once, then whenever files may have changed."""
     while True:
         identity = _identity(root)
         trouble: tuple[Finding, ...] = ()
         try:
-            async with aclosing(_watch(root)) as events:
+            async with aclosing(_watch(root, rescan_s)) as events:
                 async for suspects in events:
                     yield _Hint(suspects)
                     if _identity(root) != identity:
                         break  # another directory has taken its name: watch that one
         except (OSError, WatchfilesRustInternalError) as exc:
-            trouble = (_unwatched(exc),) if identity is not None else ()
+            trouble = (_unwatched(exc, rescan_s),) if identity is not None else ()
             yield _Hint(trouble=trouble)
-            await asyncio.sleep(RESCAN_S)
+            await asyncio.sleep(rescan_s)
 
 
-async def _watch(root: Path) -> AsyncGenerator[frozenset[str], None]:
+async def _watch(root: Path, rescan_s: float) -> AsyncGenerator[frozenset[str], None]:
     """
     Yield nothing once the watch stands, then the files that changed, relative to `root`.
 
-    Yields nothing every RESCAN_S too. Nothing is filtered out: a look at what did not change
-    costs a stat a file. Not watchfiles.awatch, which starts to watch only after the first look.
+    Yields nothing every `rescan_s` seconds too. Nothing is filtered out: a look at what did not
+    change costs a stat a file. Not watchfiles.awatch, which starts to watch only after the first
+    look.
     Raises OSError or WatchfilesRustInternalError when `root` cannot be watched.
     """
     stop = threading.Event()
@@ -178,7 +180,7 @@ async def _watch(root: Path) -> AsyncGenerator[frozenset[str], None]:
         while True:
             work = asyncio.ensure_future(
                 asyncio.to_thread(
-                    watcher.watch, SETTLE_MAX_MS, SETTLE_MS, int(RESCAN_S * 1000), stop
+                    watcher.watch, SETTLE_MAX_MS, SETTLE_MS, int(rescan_s * 1000), stop
                 )
             )
             try:
@@ -213,6 +215,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def _unwatched(exc: Exception) -> Finding:
-    message = f"cannot be watched ({exc}); looked at every {RESCAN_S:.0f} s instead"
+def _unwatched(exc: Exception, rescan_s: float) -> Finding:
+    message = f"cannot be watched ({exc}); looked at every {rescan_s:g} s instead"
     return Finding(".", 0, "", "", message, Severity.WARNING, Cause.UNREADABLE, value=str(exc))

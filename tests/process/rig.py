@@ -193,8 +193,15 @@ class Rig:
 
     def lladdr(self) -> str:
         """LLADDR of the node's end of the cable."""
-        [link] = json.loads(sh("ip", "-json", "-n", self.node, "link", "show", "eth0"))
-        return str(link["address"])
+        return str(self.links("eth0")[0]["address"])
+
+    def links(self, *names: str) -> list[dict[str, Any]]:
+        """Links of the node as ip(8) lists them."""
+        return list(json.loads(sh("ip", "-json", "-n", self.node, "link", "show", *names)))
+
+    def ip(self, *arguments: str) -> None:
+        """Change the node's network."""
+        sh("ip", "-n", self.node, *arguments)
 
     def on_lo(self) -> set[str]:
         """Addresses on the node's lo that go away by themselves: VIPs."""

@@ -82,9 +82,14 @@ class Broadcast:
 
 @attrs.frozen
 class Rejoin:
-    """`node` is dead to the ring, and yet we hear it: exchange state with it (Swim.join) now."""
+    """
+    `node` is no member to the ring, and yet we hear it: exchange state with it (Swim.join) now.
+
+    `sender` is where its message came from, as `received` was told.
+    """
 
     node: str
+    sender: str
 
 
 @attrs.frozen

@@ -357,7 +357,7 @@ class HeraldCore:
                         self._rules.decline(seat, message.node)
                         self._urgent[key] = None
             case _:
-                self._exchange.hear(message, payload, now)
+                self._exchange.hear(message, payload, sender, now)
 
     def _hear_namesake(self, hello: Hello, sender: str, now: float) -> None:
         verdict = self._namesakes.judge(

@@ -8,7 +8,7 @@ cannot be heard, from anybody whose picture is right. So every loss is mended wi
 
 import random
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -55,9 +55,6 @@ class Listener(Protocol):
         """A peer has other addresses of its own now."""
 
 
-NO_FLAGS: Final = Flag(0)
-
-
 @attrs.define
 class OwnFacts:
     """What this node says of itself."""
@@ -66,7 +63,7 @@ class OwnFacts:
     instance: bytes
     version: str
     born_at: float
-    flags: Flag = NO_FLAGS
+    flags: int = 0  # Flag
     links: tuple[LinkFact, ...] = ()
     hosts: frozenset[bytes] = frozenset()
     words: Words = attrs.field(factory=Words)
@@ -159,7 +156,7 @@ class Exchange:
             own.instance,
             own.next_seq(),
             max(0, round((now - own.born_at) * 1000)),
-            int(own.flags),
+            own.flags,
             own.version[:32],
             own.words.active,
             own.words.digest,
@@ -213,13 +210,15 @@ class Exchange:
 
     # --- what we hear
 
-    def hear(self, message: Message, payload: bytes, now: float) -> None:
+    def hear(self, message: Message, payload: bytes, sender: str, now: float) -> None:
         """Take in one message that is not about asking for seats."""
         match message:
             case Hello():
                 self._hear_hello(message, now)
                 if message.relay:
                     self._pass_on(message, payload)
+                else:
+                    self._find_again(message, sender, now)
             case Seats():
                 self._hear_seats(message, now)
             case Ack():
@@ -237,7 +236,9 @@ class Exchange:
 
     def _known(self, node: str, instance: bytes, now: float) -> Peer | None:
         """The peer this message is from, its words cleared of those of a former instance."""
-        peer = self.peers.setdefault(node, Peer(node))
+        peer = self.peers.get(node)
+        if peer is None:
+            peer = self.peers[node] = Peer(node)
         if instance in peer.retired:
             self.count("messages_of_former_instance")
             return None
@@ -253,9 +254,6 @@ class Exchange:
             }
         if not peer.is_alive:
             self.agenda.set(f"ghost:{node}", now + 3 * HELLO_S)
-            if peer.died_at is not None and now >= peer.rejoin_at:
-                peer.rejoin_at = now + HELLO_S
-                self.actions.append(Rejoin(node))
         return peer
 
     def _hear_hello(self, hello: Hello, now: float) -> None:
@@ -275,6 +273,15 @@ class Exchange:
         self._compare(peer, now)
         if before is None or (before.flags, before.links) != (hello.flags, hello.links):
             self.listener.peer_turned(peer)
+
+    def _find_again(self, hello: Hello, sender: str, now: float) -> None:
+        """We hear a node that is no member to us: nothing else would make it one again."""
+        peer = self.peers.get(hello.node)
+        if peer is None or peer.is_alive or hello.flags & Flag.LEAVING:
+            return
+        if peer.hello is hello and now >= peer.rejoin_at:
+            peer.rejoin_at = now + HELLO_S
+            self.actions.append(Rejoin(hello.node, sender))
 
     def meet(self, peer: Peer, now: float) -> None:
         """A new peer, or a new instance of one: tell it all."""

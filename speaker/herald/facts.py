@@ -51,14 +51,14 @@ class Word(NamedTuple):
     seq: int
 
 
-class Flag(enum.IntFlag):
-    """State of a node that is either so or not."""
+class Flag:
+    """States of a node that are so or not: bits of Hello.flags. Plain ints, read per message."""
 
-    STARTED = 1  # done with the start rules: takes and is given seats
-    LEAVING = 2  # nobody's candidate
-    AGENT_FRESH = 4  # its policy process spoke within 5 s
-    LINKED = 8  # at least one attached interface with carrier
-    WITNESS = 16  # has a witness on its segment (with beats)
+    STARTED: Final = 1  # done with the start rules: takes and is given seats
+    LEAVING: Final = 2  # nobody's candidate
+    AGENT_FRESH: Final = 4  # its policy process spoke within 5 s
+    LINKED: Final = 8  # at least one attached interface with carrier
+    WITNESS: Final = 16  # has a witness on its segment (with beats)
 
 
 class Fence(msgspec.Struct, frozen=True, array_like=True):

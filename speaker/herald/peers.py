@@ -51,7 +51,7 @@ class Peer:
     differs_since: float | None = None
     whole_sent_at: float = -inf
 
-    def has(self, flag: Flag) -> bool:
+    def has(self, flag: int) -> bool:
         """Whether its newest hello has the flag."""
         return self.hello is not None and bool(self.hello.flags & flag)
 

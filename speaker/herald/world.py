@@ -64,9 +64,9 @@ class World:
         self.untouchable = self.own.hosts.union(self.next_hops, members, *hosts)
         return before ^ self.untouchable
 
-    def flags(self) -> Flag:
+    def flags(self) -> int:
         """What our hello says."""
-        flags = Flag(0)
+        flags = 0
         if self.is_started and not self.is_duplicate:
             flags |= Flag.STARTED
         if self.is_leaving:

@@ -97,7 +97,7 @@ class Host:
     """A machine that may be off, and a herald on it that may be dead or frozen."""
 
     name: str
-    index: int
+    address: IPv4Address
     wires: Wires
     rng: random.Random
     everybody: tuple[str, ...]
@@ -109,15 +109,11 @@ class Host:
     stalled_at: float = -inf  # when it last did not run for a while
     agent_silent: bool = False
     plan: tuple[PlannedSeat, ...] = ()
+    plan_version: int = 0
     saved: bytes | None = None
     backlog: list[tuple[str, tuple[object, ...]]] = attrs.field(factory=list)
     wake_at: float = inf
     starts: int = 0
-
-    @property
-    def address(self) -> IPv4Address:
-        """Its only address."""
-        return address_of(self.index)
 
     @property
     def runs(self) -> bool:
@@ -238,9 +234,7 @@ class Host:
         assert self.herald is not None
         links = [Link("eth0", self.table.lladdr, carrier=self.carrier)]
         gateway = ip_address("198.51.100.254")
-        self.herald.core.set_interfaces(
-            links, [self.address], [gateway], self.wires.engine.now
-        )
+        self.herald.core.set_interfaces(links, [self.address], [gateway], self.wires.engine.now)
 
     # --- what comes in
 
@@ -386,8 +380,7 @@ class Host:
             case Broadcast():
                 swim.broadcast_user(action.payload, action.key, now)
             case Rejoin():
-                index = self.everybody.index(action.node)
-                self._do(swim.join([(str(address_of(index)), PORT)], now))
+                self._do(swim.join([(action.sender, PORT)], now))
             case Note():
                 self.wires.log(self.name, f"{action.event} {action.fields}")
             case Exit():

@@ -10,7 +10,7 @@ from speaker.herald.actions import Vip
 from speaker.herald.core import PlannedSeat
 from tests.sim.engine import Engine
 from tests.sim.faults import NEVER, Fault, Kind
-from tests.sim.host import Host, address_of
+from tests.sim.host import PORT, Host, address_of
 from tests.sim.segment import Segment
 from tests.sim.table import LEASE_S, Table
 
@@ -38,7 +38,7 @@ class World:
         self.hosts = {
             name: Host(
                 name,
-                index,
+                address_of(index),
                 self,
                 random.Random(self.rng.getrandbits(64)),
                 self.names,
@@ -47,9 +47,13 @@ class World:
             for index, name in enumerate(self.names)
         }
         self._by_address = {str(address_of(i)): self.hosts[n] for i, n in enumerate(self.names)}
+        self._endpoints: dict[str, Endpoint] = {
+            name: (str(host.address), PORT) for name, host in self.hosts.items()
+        }
         self.rankings = {vip: self._ranking(self.rng) for vip in self.vips}
         self.excluded: dict[str, int] = {}
         self.withdrawn: dict[Vip, int] = {}
+        self._plans = 0
         self.judge: Judge | None = None
         self.disturbed_at = 0.0
         self.quiet_at = 0.0  # when the last fault is over
@@ -91,8 +95,9 @@ class World:
         target = self._by_address[output.to[0]]
         flight = self.segment.flight(source, target.name)
         if flight is not None:
-            origin: Endpoint = (str(self.hosts[source].address), 7946)
-            self.engine.at(self.engine.now + flight, target.receive, output.messages, origin)
+            self.engine.at(
+                self.engine.now + flight, target.receive, output.messages, self._endpoints[source]
+            )
 
     def exchange(self, source: str, output: ExchangeState) -> None:
         """Carry a push/pull: there, and the answer back."""
@@ -106,7 +111,7 @@ class World:
 
         def arrive() -> None:
             back = self.segment.stream(target.name, source)
-            origin: Endpoint = (str(host.address), 7946)
+            origin = self._endpoints[source]
             reply = target.push_pull(output.request, origin) if back is not None else None
             if reply is None or back is None:
                 self.engine.at(now + output.timeout_s, fail, "timeout")
@@ -183,14 +188,17 @@ class World:
     def _replan(self, skew_s: float, rng: random.Random) -> None:
         """Every node gets the new plan, one after another in random order."""
         plan = self._plan()
+        self._plans += 1
         order = rng.sample(self.names, len(self.names))
         for place, name in enumerate(order):
             at = self.engine.now + 0.001 + skew_s * place / len(order)
-            self.engine.at(at, self._set_plan, self.hosts[name], plan)
+            self.engine.at(at, self._set_plan, self.hosts[name], plan, self._plans)
         self.disturb(self.engine.now + skew_s)
 
-    def _set_plan(self, host: Host, plan: tuple[PlannedSeat, ...]) -> None:
-        host.plan = plan
+    def _set_plan(self, host: Host, plan: tuple[PlannedSeat, ...], version: int) -> None:
+        if version < host.plan_version:
+            return  # overtaken: an agent never goes back
+        host.plan, host.plan_version = plan, version
         host.plan_sent(host.herald)
         self.disturb()
 

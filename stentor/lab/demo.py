@@ -1,8 +1,11 @@
 """`stentor lab demo`: tell the story on a lab of its own, print it, leave nothing behind."""
 
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
@@ -30,6 +33,7 @@ def run(topology: Topology, json_file: Path | None = None) -> int:
     lab = Lab(topology)
     story = Story(lab)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _stop)
     lab.down()
     try:
         story.tell()
@@ -47,6 +51,11 @@ def run(topology: Topology, json_file: Path | None = None) -> int:
         report = Report(ok, topology.count, took_s, story.owners, tuple(story.steps))
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return 0 if ok else 1
+
+
+def _stop(*_: object) -> NoReturn:
+    """SIGTERM ends the story as Ctrl-C does: with everything removed."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _print_logs(lab: Lab) -> None:

@@ -140,7 +140,7 @@ class Story:
         self.lab.up()
         count = 2 * len(self.lab.topology.vips)
         seen = self._await(
-            lambda: views.holders(self.lab),
+            self._holders_while_all_run,
             lambda now: not now.silent and len(now.agreed) == count,
             START_WITHIN_S,
             "no agreement on the owners",
@@ -271,6 +271,13 @@ class Story:
         return "no namespace, process, mount or file left"
 
     # -- parts -----------------------------------------------------------------------------------
+
+    def _holders_while_all_run(self) -> views.Holders:
+        """Who holds what. Raises StepFailed as soon as a speaker has given up: no use to wait."""
+        for node in self.lab.topology.nodes:
+            if self.lab.speaker(node) is None:
+                raise StepFailed(f"the speaker of {node.name} ended; its log says why")
+        return views.holders(self.lab)
 
     def _running(self, target: Target) -> int | None:
         with contextlib.suppress(LabError):

@@ -12,9 +12,10 @@ from stentor.cluster.objects import ServiceOptions
 METALLB = "metallb.io/"
 METALLB_OLD = "metallb.universe.tf/"  # deprecated, still read; the new name wins
 STENTOR = "stentor.io/"
+PREFERRED_AT: Path = ("metadata", "annotations", f"{STENTOR}preferred-nodes")
 
 _READ = ("address-pool", "loadBalancerIPs", "allow-shared-ip")
-_EXTENSIONS = ("failback", "refresh-seconds", "preferred-nodes")
+EXTENSIONS = ("failback", "refresh-seconds", "preferred-nodes")
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _REFRESH_MAX_S = 86400
 
@@ -105,8 +106,8 @@ def _with_option(options: ServiceOptions, name: str, text: str) -> ServiceOption
         case "preferred-nodes":
             return attrs.evolve(options, preferred_nodes=_read_nodes(text))
         case _:
-            guess = nearest(name, list(_EXTENSIONS))
-            known = ", ".join(STENTOR + extension for extension in _EXTENSIONS)
+            guess = nearest(name, list(EXTENSIONS))
+            known = ", ".join(STENTOR + extension for extension in EXTENSIONS)
             hint = f"did you mean {STENTOR}{guess}?" if guess else f"known: {known}"
             raise ValueError(f"no such annotation; {hint}")
 

@@ -1,11 +1,14 @@
 """All files of a directory to one World: what only shows when objects are seen together. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import attrs
 
+from crds.errors import Path
+from crds.explain import nearest
 from stentor.address_sets import AddressIndex, Vip
+from stentor.cluster.annotations import PREFERRED_AT
 from stentor.cluster.convert import Claim, SliceOf
 from stentor.cluster.documents import Entry, FileContent, Ident
 from stentor.cluster.findings import Cause, Finding, Severity
@@ -158,16 +161,45 @@ def _endpoints(entries: Iterable[Entry]) -> dict[Key, tuple[Endpoint, ...]]:
 
 
 def _loose_ends(world: World, entries: Iterable[Entry]) -> list[Finding]:
-    """Warn of advertisements that select nothing, and of pools that nothing advertises."""
+    """Warn of what works as written but hardly does what was meant."""
     found: list[Finding] = []
     for entry in entries:
-        if isinstance(entry.value, L2Ad):
-            found += _ad_findings(world, entry, entry.value)
-        elif isinstance(entry.value, Pool) and _is_unadvertised(world, entry.value):
-            message = "no L2Advertisement selects this pool; its VIPs are not answered for"
-            cause, severity = Cause.NOT_ADVERTISED, Severity.WARNING
-            found.append(entry.finding((), message, cause=cause, severity=severity))
+        match entry.value:
+            case L2Ad() as ad:
+                found += _ad_findings(world, entry, ad)
+            case Pool() as pool if _is_unadvertised(world, pool):
+                message = "no L2Advertisement selects this pool; its VIPs are not answered for"
+                cause, severity = Cause.NOT_ADVERTISED, Severity.WARNING
+                found.append(entry.finding((), message, cause=cause, severity=severity))
+            case Claim(service=service):
+                names = [(PREFERRED_AT, name) for name in service.options.preferred_nodes]
+                found += _unknown_nodes(world, entry, names)
+            case SliceOf(endpoints=endpoints):
+                found += _unknown_nodes(
+                    world,
+                    entry,
+                    [
+                        (("endpoints", place, "nodeName"), endpoint.node)
+                        for place, endpoint in enumerate(endpoints)
+                        if endpoint.node is not None
+                    ],
+                )
+            case _:
+                pass
     return found
+
+
+def _unknown_nodes(
+    world: World, entry: Entry, named: Sequence[tuple[Path, str]]
+) -> Iterator[Finding]:
+    """Warn of names that no Node has, but only where Nodes are described at all."""
+    for path, name in named if world.nodes else ():
+        if name not in world.nodes:
+            guess = nearest(name, list(world.nodes))
+            hint = f"; did you mean {guess}?" if guess else ""
+            message = f"there is no Node {name}{hint}"
+            cause, severity = Cause.UNKNOWN_NODE, Severity.WARNING
+            yield entry.finding(path, message, cause=cause, value=name, severity=severity)
 
 
 def _is_unadvertised(world: World, pool: Pool) -> bool:
@@ -175,7 +207,7 @@ def _is_unadvertised(world: World, pool: Pool) -> bool:
 
 
 def _ad_findings(world: World, entry: Entry, ad: L2Ad) -> list[Finding]:
-    complaints: list[tuple[tuple[str | int, ...], str, str]] = [
+    complaints: list[tuple[Path, str, str]] = [
         (("spec", "ipAddressPools", place), f"there is no IPAddressPool {name}", name)
         for place, name in enumerate(ad.pools)
         if name not in world.pools

@@ -14,6 +14,7 @@ from crds.base import Raw
 from crds.core import SERVICE_NAME_LABEL
 from crds.decode import KINDS, decode, subject_of
 from crds.errors import ConfigError, Path, Problem, path_text
+from stentor.cluster.annotations import PREFERRED_AT
 from stentor.cluster.convert import (
     INGRESS,
     SPEC_IP,
@@ -272,7 +273,7 @@ def _lines(node: Node, value: Value) -> dict[str, int]:
     paths: list[Path] = []
     match value:
         case Claim():
-            paths = [INGRESS, SPEC_IP, value.requested_at, value.pool_at]
+            paths = [INGRESS, SPEC_IP, value.requested_at, value.pool_at, PREFERRED_AT]
         case Pool():
             paths = [("spec", "addresses", place) for place in range(len(value.ranges))]
         case L2Ad():
@@ -283,4 +284,5 @@ def _lines(node: Node, value: Value) -> dict[str, int]:
             ]
         case _:
             pass
-    return {path_text(path): node.line_of(path) for path in paths if path}
+    lines = {path_text(path): node.line_of(path) for path in paths if path}
+    return {field: line for field, line in lines.items() if line != node.line}

@@ -22,10 +22,11 @@ class Cause(enum.StrEnum):
     UNKNOWN_KIND = "unknown_kind"  # a kind that Stentor does not read
     UNKNOWN_FIELD = "unknown_field"  # a field that the kind does not have
     BAD_VALUE = "bad_value"  # a value the field does not take
-    DUPLICATE = "duplicate"  # two files define one object
+    DUPLICATE = "duplicate"  # one object, or one address of a node, in two places
     OVERLAP = "overlap"  # two pools share addresses
     SELECTS_NOTHING = "selects_nothing"  # an advertisement that matches no pool, node or service
     NOT_ADVERTISED = "not_advertised"  # a pool that no advertisement selects
+    UNKNOWN_NODE = "unknown_node"  # named, but no Node manifest describes it
     NO_VIP = "no_vip"  # a Service of type LoadBalancer without an address
     VIP_REFUSED = "vip_refused"  # a Service whose address cannot be announced
     BAD_ANNOTATION = "bad_annotation"  # an unknown key or value under stentor.io/

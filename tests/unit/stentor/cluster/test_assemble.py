@@ -106,6 +106,14 @@ def test_a_pool_that_loses_all_its_entries_is_no_pool() -> None:
             "no L2Advertisement selects this pool; its VIPs are not answered for",
             id="a_pool_that_no_advertisement_selects"),
         pytest.param(
+            (l2_ad(), node("alpha"), service(notes={"stentor.io/preferred-nodes": "alpha,alhpa"})),
+            "Service default/web", "there is no Node alhpa; did you mean alpha?",
+            id="an_unknown_preferred_node"),
+        pytest.param(
+            (l2_ad(), node("n1"), service(), endpoint_slice(
+                "web-1", "web", {"addresses": ["198.51.100.1"], "nodeName": "elsewhere"})),
+            "EndpointSlice default/web-1", "there is no Node elsewhere", id="an_unknown_host"),
+        pytest.param(
             (), "IPAddressPool lan",
             "no L2Advertisement selects this pool; its VIPs are not answered for",
             id="no_advertisement_at_all"),
@@ -117,8 +125,12 @@ def test_loose_ends_are_warned_of(documents: tuple[str, ...], name: str, message
     assert found(seen) == [f"warning: {name}: {message}"]
 
 
-def test_node_selectors_are_not_warned_of_where_nodes_come_from_the_ring() -> None:
-    seen = world(pool(), l2_ad("x", nodeSelectors=[{"matchLabels": {"a": "b"}}]))
+def test_nodes_are_not_missed_where_they_come_from_the_ring() -> None:
+    seen = world(
+        pool(),
+        l2_ad("x", nodeSelectors=[{"matchLabels": {"a": "b"}}]),
+        service(notes={"stentor.io/preferred-nodes": "alpha"}),
+    )
 
     assert seen.findings == ()
 

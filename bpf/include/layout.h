@@ -28,9 +28,7 @@ enum slot_state {
 	SLOT_DEAD = 6,	    /* removed, keeps the probe chain: nothing matches it */
 };
 
-enum voice_flag {
-	VOICE_LISTEN = 1, /* report whoever speaks for this VIP, also where we do not (probing) */
-};
+#define VOICE_LISTEN 1 /* voice flag: report whoever speaks for this VIP (probing) */
 
 /*
  * LLADDR and state in one aligned word, so that a flip is a single store that no frame can see
@@ -39,7 +37,7 @@ enum voice_flag {
 struct voice {
 	__u8 lladdr[ETH_ALEN]; /* the answer's LLADDR, wire order */
 	__u8 state;	       /* enum slot_state */
-	__u8 flags;	       /* enum voice_flag */
+	__u8 flags;	       /* VOICE_LISTEN or 0 */
 };
 _Static_assert(sizeof(struct voice) == 8, "one store");
 
@@ -80,9 +78,9 @@ enum cell_state {
 };
 
 struct cell {
-	__u64 deadline_ns;  /* CLOCK_MONOTONIC; read against the coarse clock */
-	__u64 last_beat_ns; /* when the herald last pushed it */
-	__u32 state; /* enum cell_state; SUSPENDED and EXPIRED change only by compare-and-swap */
+	__u64 deadline_ns;     /* CLOCK_MONOTONIC; read against the coarse clock */
+	__u64 last_beat_ns;    /* when the herald last pushed it */
+	enum cell_state state; /* SUSPENDED and EXPIRED change only by compare-and-swap */
 	__u32 epoch;
 	__u64 generation;
 	__u64 instance_id;
@@ -162,15 +160,15 @@ enum event_kind {
 
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u32 kind;
+	enum event_kind kind;
 	__u32 ifindex;
 	__u16 vlan;
-	__u8 lladdr[ETH_ALEN]; /* the foreign sender */
+	__u8 lladdr[ETH_ALEN]; /* who speaks */
 	__u8 family;	       /* 4 or 6 */
-	__u8 state;	       /* enum slot_state when it was heard */
+	__u8 pad;
 	__u16 cell;
-	__u8 pad[4];
-	__u8 vip[16]; /* IPv4 in the first four bytes */
+	enum slot_state state; /* when it was heard */
+	__u8 vip[16];	       /* IPv4 in the first four bytes */
 };
 _Static_assert(sizeof(struct event) == 48, "ring buffer record");
 

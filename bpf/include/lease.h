@@ -75,6 +75,12 @@ static __always_inline enum judgement judge(struct cell *cell, __u64 voice)
 	return JUDGED_PASS;
 }
 
+/* Not inlined: events are rare, and a parameter puts their layout into the object's BTF. */
+static __noinline long emit(struct event *event)
+{
+	return bpf_ringbuf_output(&events, event, sizeof(*event), 0);
+}
+
 /*
  * Tell user space who speaks for a VIP. Limited twice: one event per VIP and CPU in
  * EVENT_VIP_INTERVAL_NS, one conflict per cell in EVENT_CELL_INTERVAL_NS. What the limits or a
@@ -86,7 +92,7 @@ static __always_inline void report(const struct frame *f, struct cell *cell,
 {
 	struct vip_stats *vip_stats = bpf_map_lookup_elem(&stats, &seat->stat);
 	__u64 now_ns = bpf_ktime_get_coarse_ns(), last_ns;
-	struct event *event;
+	struct event event = { .time_ns = now_ns, .kind = kind, .ifindex = f->ifindex };
 
 	if (!vip_stats)
 		return;
@@ -99,22 +105,14 @@ static __always_inline void report(const struct frame *f, struct cell *cell,
 			return;
 	}
 	vip_stats->last_event_ns = now_ns;
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event)
-		return;
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = now_ns;
-	event->kind = kind;
-	event->ifindex = f->ifindex;
-	event->vlan = f->vlan;
-	store_lladdr(event->lladdr, lladdr);
-	event->family = family;
-	event->state = voice_state(seat->voice);
-	event->cell = seat->cell;
-	__builtin_memcpy(event->vip, vip, sizeof(__be32));
-	if (family == 6)
-		__builtin_memcpy(event->vip, vip, sizeof(event->vip));
-	bpf_ringbuf_submit(event, 0);
+	event.vlan = f->vlan;
+	event.family = family;
+	event.cell = seat->cell;
+	event.state = voice_state(seat->voice);
+	__builtin_memcpy(event.lladdr, &lladdr,
+			 sizeof(event.lladdr)); /* the stack wants alignment */
+	__builtin_memcpy(event.vip, vip, family == 6 ? sizeof(event.vip) : sizeof(__be32));
+	emit(&event);
 }
 
 /*

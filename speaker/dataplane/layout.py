@@ -35,7 +35,7 @@ class Voice(enum.IntEnum):
 
 
 class VoiceFlag(enum.IntFlag):
-    """Bits of a voice (enum voice_flag)."""
+    """Bits of a voice's `flags`."""
 
     LISTEN = 1
 
@@ -197,9 +197,9 @@ EVENT = Layout(
         ("vlan", "H"),
         ("lladdr", "6s"),
         ("family", "B"),
-        ("state", "B"),
+        ("pad", "1s"),
         ("cell", "H"),
-        ("pad", "4s"),
+        ("state", "I"),
         ("vip", "16s"),
     ),
 )

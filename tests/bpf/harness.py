@@ -212,6 +212,7 @@ class Responder:
             "vips4": (layout.SLOT4.size_bytes, 2 * self.slots),
             "vips6": (layout.SLOT6.size_bytes, 2 * self.slots),
             "cells": (layout.CELL.size_bytes, layout.MAX_CELLS),
+            ".data.filter": ((1 << layout.FILTER_BITS) // 8, 1),
         }
         self.tables = {
             name: mmap.mmap(self.object.map_fd(name), -(-stride * count // 4096) * 4096)
@@ -242,6 +243,7 @@ class Responder:
         """Back to empty tables, counters at zero, no events and the default cell."""
         for table in self.tables.values():
             table[:] = bytes(len(table))
+        self.tables[".data.filter"][:] = b"\xff" * len(self.tables[".data.filter"])
         cpus = self.object.bpf.lib.libbpf_num_possible_cpus()
         for name, codec, count in (
             ("exits", COUNTER, len(ExitReason)),
@@ -321,6 +323,14 @@ class Responder:
                 )
                 return
         raise AssertionError(f"no free slot for {vip.hex()}")
+
+    def keep_filter(self, vips: list[bytes]) -> None:
+        """Let the filter say that nothing but `vips` is a VIP, as a careful loader does."""
+        table = self.tables[".data.filter"]
+        table[:] = bytes(len(table))
+        for vip in vips:
+            bit = layout.filter_bit(vip)
+            table[bit // 8] |= 1 << bit % 8
 
     def run(self, program: Program, frame: bytes) -> Outcome:
         """One frame through one program."""

@@ -1,6 +1,7 @@
 """The Python mirror against the object's own BTF, and its hashes against what the program finds."""
 
 import json
+import re
 import subprocess
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -11,15 +12,15 @@ from hypothesis import strategies as st
 
 from speaker.dataplane import layout
 from tests.bpf.frames import Arp, Nd
-from tests.bpf.harness import OBJECTS, Program, Responder, Verdict
+from tests.bpf.harness import OBJECTS, ROOT, Program, Responder, Verdict
 
 ENUMS = {
     "slot_state": ("SLOT_", layout.Voice),
-    "voice_flag": ("VOICE_", layout.VoiceFlag),
     "cell_state": ("CELL_", layout.CellState),
     "exit_reason": ("EXIT_", layout.ExitReason),
     "event_kind": ("EVENT_", layout.EventKind),
 }
+LINK_LOCAL = IPv6Address("fe80::1").packed
 NOT_EXITS = {"MAX", "FIRST_DROPPED", "FIRST_SENT"}  # bounds within enum exit_reason
 
 
@@ -65,10 +66,23 @@ def test_a_mirrored_enumeration_has_the_names_and_values_of_c(
     }
 
 
+def test_the_mirrored_constants_are_those_of_c() -> None:
+    header = (ROOT / "bpf" / "include" / "layout.h").read_text()
+    defined = {
+        name: int(value)
+        for name, value in re.findall(r"^#define (\w+)\s+(\d+)(?:ULL)?(?:\s+/\*.*)?$", header, re.M)
+    }
+
+    assert defined.pop("VOICE_LISTEN") == layout.VoiceFlag.LISTEN
+    assert defined == {name: getattr(layout, name) for name in defined}
+    assert defined.keys() >= {"LAYOUT_VERSION", "MAX_CELLS", "MAX_PROBES", "FILTER_BITS"}
+
+
 def test_the_filter_has_as_many_bits_as_the_mirror_says(btf: list[dict[str, Any]]) -> None:
     assert c_struct(btf, "filter")["size"] * 8 == 1 << layout.FILTER_BITS
 
 
+@pytest.mark.root
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -93,7 +107,7 @@ def test_the_program_finds_every_vip_that_python_has_entered(
         responder.run(Program.XDP, frame).verdict
         for frame in (
             *(Arp(tpa=vip, spa=bytes(4), vlan=tag).build() for vip in wanted4),
-            *(Nd(target=vip, vlan=tag).build() for vip in wanted6),
+            *(Nd(src=LINK_LOCAL, target=vip, vlan=tag).build() for vip in wanted6),
         )
     }
 

@@ -26,7 +26,7 @@ from speaker.herald.facts import (
 )
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
-from speaker.herald.peers import HAUNT_S, HELLO_S, MIXED_AFTER_S, Peer
+from speaker.herald.peers import FRESH_S, HAUNT_S, HEARD_S, HELLO_S, MIXED_AFTER_S, Peer
 from speaker.herald.requests import asks_of, declines_of
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
@@ -268,7 +268,9 @@ class HeraldCore:
         """A member is alive (again); `stentor`: its Meta has our marker; None = unknown."""
         if node == self._own.node or (peer := self._peer(node)) is None:
             return
-        peer.is_alive, peer.joined_at, peer.died_at = True, now, None
+        peer.is_member = peer.is_alive = True
+        peer.joined_at, peer.died_at = now, None
+        self._tasks.cancel(f"doubt:{node}")
         peer.address, peer.marker = address, stentor
         self._tasks.cancel(f"ghost:{node}")
         self._tasks.set(f"kind:{node}", now + MIXED_AFTER_S)
@@ -287,17 +289,30 @@ class HeraldCore:
         self._turned(now)
 
     def member_left(self, node: str, now: float, *, dead: bool) -> None:
-        """A member was declared dead, or left."""
+        """
+        A member was declared dead, or left.
+
+        One death message of anybody is believed by all of a memberlist ring, and after a healed
+        cut late ones go round. While we hear the herald itself, it is not dead to us.
+        """
         peer = self._peers.get(node)
-        if peer is None or not peer.is_alive:
+        if peer is None or not peer.is_member:
             return
-        peer.is_alive, peer.hello, peer.unacked = False, None, {}
+        peer.is_member = False
         peer.died_at = now if dead else None
         self._tasks.sooner("haunt", now + HAUNT_S)
-        event = "member_died" if dead else "member_left"
-        self._actions.append(Note(event, {"node": node, "seats": peer.words.active}))
-        self._bury(peer, now)
+        if dead and now - peer.heard_at < HEARD_S:
+            self._actions.append(Note("member_death_doubted", {"node": node}))
+            self._tasks.set(f"doubt:{node}", peer.heard_at + FRESH_S)
+        else:
+            self._lose(peer, now)
         self._turned(now)
+
+    def _lose(self, peer: Peer, now: float) -> None:
+        event = "member_left" if peer.died_at is None else "member_died"
+        self._actions.append(Note(event, {"node": peer.name, "seats": peer.words.active}))
+        peer.is_alive, peer.hello, peer.unacked = False, None, {}
+        self._bury(peer, now)
 
     def name_conflict(self, node: str, address: str, now: float) -> None:
         """The ring saw `node` at a second address."""
@@ -471,6 +486,11 @@ class HeraldCore:
             self._exchange.want(peer, now)
         elif what == "kind":
             self._turned(now, settle=False)
+        elif what == "doubt" and peer is not None and not peer.is_member:
+            if peer.is_fresh(now):
+                self._tasks.set(task, peer.heard_at + FRESH_S)
+            else:
+                self._lose(peer, now)
         elif what == "ghost" and peer is not None and not peer.is_alive:
             peer.hello = None
             self._bury(peer, now)

@@ -277,7 +277,7 @@ class Exchange:
     def _find_again(self, hello: Hello, sender: str, now: float) -> None:
         """We hear a node that is no member to us: nothing else would make it one again."""
         peer = self.peers.get(hello.node)
-        if peer is None or peer.is_alive or hello.flags & Flag.LEAVING:
+        if peer is None or peer.is_member or hello.flags & Flag.LEAVING:
             return
         if peer.hello is hello and now >= peer.rejoin_at:
             peer.rejoin_at = now + HELLO_S

@@ -11,6 +11,7 @@ from speaker.herald.parcels import Whole
 
 HELLO_S = 1.0  # beats of the next protocol step replace it as the proof that a herald acts
 FRESH_S = 2.6  # two lost hellos; a herald that is silent longer is neither asked nor given to
+HEARD_S = 1.6  # whoever we heard so lately is not dead, whatever memberlist says
 HAUNT_S = 0.25  # between hellos to a dead member: after a healed cut both sides learn so soon
 HAUNT_LONG_S = 60.0  # after so long one in HELLO_S is enough
 MIXED_AFTER_S = 3.0  # a member without our marker and without facts for so long is not Stentor
@@ -31,7 +32,8 @@ class Peer:
 
     name: str
     address: Vip | None = None
-    is_alive: bool = False  # memberlist: alive or suspect
+    is_member: bool = False  # memberlist: alive or suspect
+    is_alive: bool = False  # a member, or declared dead while we go on hearing it
     joined_at: float = -inf
     died_at: float | None = None  # declared dead and not back since
     rejoin_at: float = -inf  # no Rejoin before
@@ -71,7 +73,7 @@ class Peer:
 
     def is_foreign(self, now: float) -> bool:
         """Whether it is a member that does not run Stentor (OWNERSHIP.md 10)."""
-        if not self.is_alive or self.hello is not None:
+        if not self.is_member or self.hello is not None:
             return False
         return self.marker is False or (
             self.marker is None and now - self.joined_at >= MIXED_AFTER_S

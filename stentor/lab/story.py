@@ -138,12 +138,12 @@ class Story:
     def start(self) -> str:
         """Bring the lab up and wait until all nodes agree who owns what."""
         self.lab.up()
-        count = 2 * len(self.lab.topology.vips)
+        planned = views.planned_owners(self.lab)
         seen = self._await(
             self._holders_while_all_run,
-            lambda now: not now.silent and len(now.agreed) == count,
+            lambda now: not now.silent and now.agreed == planned,
             START_WITHIN_S,
-            "no agreement on the owners",
+            "the planned owners do not own",
         )
         self.owners = seen.agreed
         each = {
@@ -151,7 +151,7 @@ class Story:
             for node in self.lab.topology.nodes
         }
         shares = ", ".join(f"{name} {number}" for name, number in each.items())
-        return f"{count} VIPs owned: {shares}; {self.vip} by {self.owner.name}"
+        return f"{len(self.owners)} VIPs owned: {shares}; {self.vip} by {self.owner.name}"
 
     def answered(self) -> str:
         """Ask once with arping and ndisc6, and compare the counters."""
@@ -291,7 +291,7 @@ class Story:
         return len(now) == len(self.owners) and self.owner.name not in now.values()
 
     def _nothing_lost(self, since: float) -> list[Tally]:
-        """The tallies since then. Raises StepFailed when a question was lost."""
+        """The tallies since then. Raises StepFailed when a question was lost or a VIP moved."""
         tallies = []
         for probe in self._probes:
             tally = probe.tally(since)
@@ -300,6 +300,8 @@ class Story:
                     f"{tally.lost} of {tally.asked} {probe.kind} questions for {probe.vip} "
                     f"unanswered, longest gap {tally.gap_s:.2f} s"
                 )
+            if len(tally.by) > 1:
+                raise StepFailed(f"{probe.vip} moved: answered by {' then '.join(tally.by)}")
             tallies.append(tally)
         return tallies
 

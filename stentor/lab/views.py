@@ -7,6 +7,7 @@ import attrs
 
 from speaker.appliers.herald import LinkDown, ask_counters, ask_view
 from speaker.herald.link import SOCKET_NAME, Counters, View, VipCounters
+from speaker.planners.election import ranked
 from stentor.lab.lab import Lab
 from stentor.lab.topology import Host
 
@@ -60,6 +61,12 @@ def holders(lab: Lab, nodes: tuple[Host, ...] | None = None) -> Holders:
         for seat in seen.seats:
             by_vip.setdefault(seat.vip, {})[node.name] = seat.holder
     return Holders(by_vip, tuple(silent))
+
+
+def planned_owners(lab: Lab) -> dict[str, str]:
+    """VIP -> the node that ranks first for it, which owns it once the lab has settled."""
+    names = [node.name for node in lab.topology.nodes]
+    return {str(vip): ranked(names, pair[0], {})[0] for pair in lab.topology.vips for vip in pair}
 
 
 def vip_table(lab: Lab) -> list[Row]:

@@ -9,10 +9,10 @@ from stentor.lab.topology import Host
 
 
 def settled(lab: Lab) -> dict[str, str]:
-    """VIP -> owner once every node names the same owner for every VIP; else empty."""
+    """VIP -> owner once every node names the owner that the plan ranks first; else empty."""
     now = views.holders(lab)
-    complete = not now.silent and len(now.agreed) == 2 * len(lab.topology.vips)
-    return now.agreed if complete else {}
+    planned = views.planned_owners(lab)
+    return planned if not now.silent and planned.items() <= now.agreed.items() else {}
 
 
 def owner_of(lab: Lab, vip: Vip) -> Host:

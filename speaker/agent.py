@@ -106,12 +106,14 @@ class Agent:
 
     def snapshot(self, world: World) -> Snapshot:
         """Return this moment as the planner sees it; ring members without a Node are nodes too."""
-        seen = () if self.view is None else self.view.members
+        view = self.view
+        seen = () if view is None else view.members
         up = frozenset(member.name for member in seen if member.state in UP)
         return Snapshot(
             node=self.settings.node,
             world=world.with_members({self.settings.node, *(member.name for member in seen)}),
-            alive=up if self.settings.gossip_bind else None,
+            # Until the herald has told who is alive, everybody is: the herald decides on its own.
+            alive=up if self.settings.gossip_bind and view is not None else None,
             foreign=frozenset(m.name for m in seen if m.name in up and not m.stentor),
             ignore_exclude_lb=self.settings.ignore_exclude_lb,
         )

@@ -1,5 +1,6 @@
 """What `stentor speaker` does once its flags are read: check them, then become the supervisor."""
 
+import contextlib
 import os
 import sys
 from ipaddress import ip_address
@@ -59,16 +60,24 @@ def cleanup(bpffs: Path, state_dir: Path) -> tuple[str, ...]:
 
     Raises FatalError: UNAVAILABLE while that speaker runs, NO_PERM or OS_ERROR when refused.
     """
-    with lock(state_dir, "supervisor"):
+    with contextlib.ExitStack() as stack:
+        if state_dir.exists():
+            stack.enter_context(lock(state_dir, "supervisor"))
         try:
             lines = [*cleanup_data_plane(bpffs, state_dir), *remove_all(state_dir)]
         except (ApplyError, PermissionError) as exc:
             code = ExitCode.OS_ERROR if os.geteuid() == 0 else ExitCode.NO_PERM
             raise FatalError(code, "cleanup_failed", f"--cleanup: {exc}") from exc
-        for path in sorted(state_dir.iterdir()):
-            if path.is_file() or path.is_socket():
-                path.unlink()
-    if not any(state_dir.iterdir()):
-        state_dir.rmdir()
-        lines.append(f"removed {state_dir}")
+        lines += _empty(state_dir) if state_dir.exists() else []
     return tuple(lines)
+
+
+def _empty(state_dir: Path) -> list[str]:
+    """Remove our files, and the directory if nothing else is in it."""
+    for path in state_dir.iterdir():
+        if path.is_file() or path.is_socket():
+            path.unlink()
+    if any(state_dir.iterdir()):
+        return []
+    state_dir.rmdir()
+    return [f"removed {state_dir}"]

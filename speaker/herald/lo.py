@@ -67,7 +67,7 @@ class LoBinder:
     state_dir: Path
     log: Log
     _until: dict[Vip, float | None] = attrs.field(factory=dict)  # None = held, else end of grace
-    _due: list[tuple[float, Vip]] = attrs.field(factory=list)
+    _due: list[tuple[float, bytes, Vip]] = attrs.field(factory=list)  # bytes: a total order
     _unbind: set[Vip] = attrs.field(factory=set)
     _listed: frozenset[Vip] = frozenset()
     _ifindex: int = attrs.field(factory=lambda: socket.if_nametoindex("lo"))
@@ -75,7 +75,7 @@ class LoBinder:
     def hold(self, vip: Vip, now: float) -> None:
         """Bind `vip` and keep it."""
         if vip not in self._until or vip in self._unbind:
-            heapq.heappush(self._due, (now, vip))
+            heapq.heappush(self._due, (now, vip.packed, vip))
         self._unbind.discard(vip)
         self._until[vip] = None
 
@@ -83,7 +83,7 @@ class LoBinder:
         """Keep `vip` for `grace_s` more, then let it go; no-op unless held."""
         if vip in self._until and self._until[vip] is None:
             self._until[vip] = now + grace_s
-            heapq.heappush(self._due, (now + grace_s, vip))
+            heapq.heappush(self._due, (now + grace_s, vip.packed, vip))
 
     def drop(self, vip: Vip) -> None:
         """Take `vip` away at the next step."""
@@ -102,7 +102,7 @@ class LoBinder:
             if self._unbind:
                 self._take_away(self._unbind.pop())
             elif self._due and self._due[0][0] <= now:
-                self._refresh(heapq.heappop(self._due)[1], now)
+                self._refresh(heapq.heappop(self._due)[2], now)
             else:
                 break
         self._list()
@@ -126,7 +126,7 @@ class LoBinder:
         except ApplyError as exc:
             self.log.warn("vip_not_bound", vip=vip, message=str(exc))
             wait = RETRY_S
-        heapq.heappush(self._due, (now + wait, vip))
+        heapq.heappush(self._due, (now + wait, vip.packed, vip))
 
     def _take_away(self, vip: Vip) -> None:
         self._until.pop(vip, None)

@@ -1,171 +1,26 @@
-"""The herald process: `python -m speaker.herald.main SETTINGS`."""
+"""
+The herald process: `python -m speaker.herald.main SETTINGS`.
 
-from speaker.herald import lean  # isort: skip - before everything that would load what it keeps out
+What is done here comes before the other modules are loaded: on a busy machine that takes a second
+of the three that the lease leaves a restarted herald, and 0.4 s once it has its priority.
+"""
 
-import asyncio
-import hashlib
 import signal
 import sys
-import time
-from pathlib import Path
-from random import Random
-
-import attrs
 
 from speaker import lifeline
-from speaker.config import ConfigError, Settings, compile_excludes, from_json
-from speaker.dataplane import ApplyError, DataPlane, Options, XdpMode
-from speaker.dataplane.netlink import Netlink
-from speaker.dataplane.watcher import Watcher
-from speaker.exits import ExitCode, FatalError, fatal_in
-from speaker.gossip.keyring import Keyring
-from speaker.herald import capabilities, realtime
-from speaker.herald.beat import Beat
-from speaker.herald.core import CoreConfig, HeraldCore
-from speaker.herald.herald import Herald
-from speaker.herald.link import SOCKET_NAME
-from speaker.herald.lo import LoBinder
-from speaker.herald.ring import Ring
-from speaker.herald.secret import read_keyring
-from speaker.herald.segments import Segments
-from speaker.herald.server import LinkServer
-from speaker.state_dir import lock, next_generation
-from stentor.logging import Log, of_process
-
-__all__ = ["lean", "main"]
-
-PREDECESSOR_GONE_S = 2.0  # a killed supervisor's herald is being killed by the kernel
+from speaker.herald import lean, realtime
 
 
 def main() -> int:
     """Run a herald until it is told to stop; returns the exit code."""
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the supervisor's affair
-    settings = from_json(sys.argv[1])
-    log = of_process("herald", settings.log_level, time.time, node=settings.node)
-    try:
-        with lock(settings.state_path, "herald", PREDECESSOR_GONE_S):
-            asyncio.run(_serve(settings, log))
-    except FatalError as exc:
-        log.error(exc.event, message=str(exc))
-        return exc.code
-    except BaseExceptionGroup as group:
-        fatal = fatal_in(group)
-        if fatal is None:
-            raise
-        log.error(fatal.event, message=str(fatal))
-        return fatal.code
-    return ExitCode.OK
-
-
-async def _serve(settings: Settings, log: Log) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    lean.keep_out()
     granted = realtime.enter()
-    missing = capabilities.missing()
-    if missing:
-        raise FatalError(
-            ExitCode.NO_PERM,
-            "capability_missing",
-            f"this process lacks {', '.join(missing)}; run as root or grant them",
-        )
-    keyring = _keyring(settings)
-    herald = _build(settings, log)
-    with Netlink.open() as netlink:
-        if settings.bind_vips:
-            herald.lo = LoBinder(netlink, settings.state_path, log)
-        herald.ring.open(keyring, herald.watched_addresses(), Random())
-        await herald.server.open()
-        beat = Beat(herald.beat, herald.counts)
-        try:
-            herald.adopt()
-            beat.start()
-            loop.add_reader(herald.watcher.fileno(), herald.read_watcher)
-            if herald.plane.events_fd >= 0:
-                loop.add_reader(herald.plane.events_fd, herald.read_conflicts)
-            realtime.settle()
-            log.info(
-                "herald_running",
-                generation=herald.generation,
-                anonymous_bytes=realtime.anonymous_bytes(),
-                **granted,
-            )
-            lifeline.tell_ready()
-            await _until_stopped(herald, stop)
-        finally:
-            beat.stop()
-            herald.server.close()
-            herald.close()
+    from speaker.herald.process import run  # noqa: PLC0415 - see above
 
-
-async def _until_stopped(herald: Herald, stop: asyncio.Event) -> None:
-    """Run the ring until SIGTERM, then leave; raises FatalError when the core wants us to end."""
-    async with asyncio.TaskGroup() as group:
-        ring = group.create_task(herald.ring.run())
-        stopping = group.create_task(stop.wait())
-        await asyncio.wait((ring, stopping, herald.fatal), return_when=asyncio.FIRST_COMPLETED)
-        if herald.fatal.done():
-            raise FatalError(ExitCode.UNAVAILABLE, "node_name_taken", herald.fatal.result())
-        if not ring.done():
-            await herald.leave()
-        ring.cancel()
-        stopping.cancel()
-
-
-def _build(settings: Settings, log: Log) -> Herald:
-    """Make the parts; nothing runs yet."""
-    loop = asyncio.get_running_loop()
-    generation = next_generation(settings.state_path)
-    instance = _instance_id()
-    rng = Random()
-    core = HeraldCore(CoreConfig(settings.node, instance, settings.version), rng, loop.time())
-    try:
-        plane = DataPlane.open(
-            _options(settings),
-            instance_id=int.from_bytes(instance[:8], "little"),
-            generation=generation,
-            now_ns=time.monotonic_ns(),
-        )
-        watcher = Watcher.open()
-    except ApplyError as exc:
-        raise FatalError(ExitCode.OS_ERROR, "data_plane_refused", str(exc)) from exc
-    herald = Herald(settings, generation, core, plane, watcher, log, loop.create_future())
-    herald.segments = Segments(log, rng, settings.advert_limit, herald.claimed, herald.recency)
-    herald.ring = Ring(settings, core, herald.settle, log)
-    path = settings.state_path / SOCKET_NAME
-    herald.server = LinkServer(path, herald, log, herald.counts)
-    return herald
-
-
-def _options(settings: Settings) -> Options:
-    options = Options(
-        bpffs=Path(settings.bpffs),
-        state_dir=settings.state_path,
-        mode=XdpMode(settings.xdp_mode),
-        manage_sysctls=settings.manage_sysctls,
-    )
-    if settings.exclude_interfaces is None:
-        return options
-    return attrs.evolve(options, excludes=compile_excludes(settings.exclude_interfaces))
-
-
-def _keyring(settings: Settings) -> Keyring | None:
-    try:
-        return read_keyring(settings.gossip_key_path)
-    except ConfigError as exc:
-        raise FatalError(ExitCode.CONFIG, "settings_refused", str(exc)) from exc
-
-
-def _instance_id() -> bytes:
-    """16 octets that no other start of a herald has: machine, boot and moment, hashed."""
-    parts = [str(time.time_ns()).encode()]
-    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
-        try:
-            parts.append(Path(path).read_bytes())
-        except OSError:  # a container without machine-id
-            parts.append(b"-")
-    return hashlib.sha256(b"\0".join(parts)).digest()[:16]
+    return run(sys.argv[1], granted)
 
 
 if __name__ == "__main__":

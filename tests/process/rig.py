@@ -34,33 +34,31 @@ def sh(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-def objects(vips: list[str], interfaces: list[str] | None = None) -> list[dict[str, Any]]:
-    """A pool, its advertisement, and one Service with `vips`."""
+def objects(*services: list[str], interfaces: list[str] | None = None) -> list[dict[str, Any]]:
+    """A pool, its advertisement, and a Service for each list of VIPs."""
     advert: dict[str, Any] = {"ipAddressPools": ["pool"]}
     if interfaces is not None:
         advert["interfaces"] = interfaces
     where = {"namespace": "metallb-system"}
+    addresses = ["192.0.2.96/27", "2001:db8::100-2001:db8::1ff"]
     return [
-        {
-            "apiVersion": "metallb.io/v1beta1",
-            "kind": "IPAddressPool",
-            "metadata": {"name": "pool", **where},
-            "spec": {"addresses": ["192.0.2.96/27", "2001:db8::100-2001:db8::1ff"]},
-        },
-        {
-            "apiVersion": "metallb.io/v1beta1",
-            "kind": "L2Advertisement",
-            "metadata": {"name": "advert", **where},
-            "spec": advert,
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "web", "namespace": "demo"},
-            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
-            "status": {"loadBalancer": {"ingress": [{"ip": vip} for vip in vips]}},
-        },
+        _object("metallb.io/v1beta1", "IPAddressPool", {"name": "pool", **where})
+        | {"spec": {"addresses": addresses}},
+        _object("metallb.io/v1beta1", "L2Advertisement", {"name": "advert", **where})
+        | {"spec": advert},
+        *(_service(f"web-{n}", vips) for n, vips in enumerate(services)),
     ]
+
+
+def _service(name: str, vips: list[str]) -> dict[str, Any]:
+    return _object("v1", "Service", {"name": name, "namespace": "demo"}) | {
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": vip} for vip in vips]}},
+    }
+
+
+def _object(version: str, kind: str, metadata: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
 
 
 @attrs.define

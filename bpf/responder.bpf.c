@@ -315,8 +315,7 @@ static __noinline int xdp_look_closer(struct xdp_md *ctx)
 	return reason < EXIT_FIRST_SENT ? XDP_DROP : XDP_TX;
 }
 
-SEC("xdp")
-int stentor_xdp(struct xdp_md *ctx)
+static __always_inline int xdp_respond(struct xdp_md *ctx)
 {
 	struct cursor at = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 
@@ -324,6 +323,12 @@ int stentor_xdp(struct xdp_md *ctx)
 		return xdp_look_closer(ctx);
 	count_exit(EXIT_OTHER);
 	return XDP_PASS;
+}
+
+SEC("xdp")
+int stentor_xdp(struct xdp_md *ctx)
+{
+	return xdp_respond(ctx);
 }
 
 /* Bytes that must be linear: the longest message we read, with a tag. */
@@ -342,14 +347,12 @@ static __always_inline void make_linear(struct __sk_buff *skb)
 		bpf_skb_pull_data(skb, wanted);
 }
 
-SEC("tc")
-int stentor_tc(struct __sk_buff *skb)
+/* Not inlined, so that the object's BTF has the exit reasons. */
+static __noinline enum exit_reason tc_respond(struct __sk_buff *skb)
 {
 	bool tag_taken = skb->vlan_present;
-	enum exit_reason reason;
 	struct frame f = {};
 
-	make_linear(skb);
 	f.at.pos = (void *)(long)skb->data;
 	f.at.end = (void *)(long)skb->data_end;
 	f.ctx = skb;
@@ -357,13 +360,21 @@ int stentor_tc(struct __sk_buff *skb)
 	f.size_bytes = skb->len;
 	f.packets = skb->gso_segs ? skb->gso_segs : 1;
 	f.is_skb = true;
-	if (tag_taken)
+	if (tag_taken) {
+		if (skb->vlan_proto != bpf_htons(ETH_P_8021Q))
+			return EXIT_OTHER;
 		f.vlan = skb->vlan_tci & VLAN_ID_MASK;
-	if (tag_taken && skb->vlan_proto != bpf_htons(ETH_P_8021Q))
-		reason = EXIT_OTHER;
-	else
-		reason = respond(&f, tag_taken);
+	}
+	return respond(&f, tag_taken);
+}
 
+SEC("tc")
+int stentor_tc(struct __sk_buff *skb)
+{
+	enum exit_reason reason;
+
+	make_linear(skb);
+	reason = tc_respond(skb);
 	count_exit(reason);
 	if (reason < EXIT_FIRST_DROPPED)
 		return TC_ACT_UNSPEC; /* not OK: programs attached behind us keep their say */

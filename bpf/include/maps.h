@@ -54,7 +54,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, EXIT_MAX);
-	__type(key, enum exit_reason);
+	__type(key, __u32); /* enum exit_reason */
 	__type(value, __u64);
 } exits SEC(".maps");
 

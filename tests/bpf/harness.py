@@ -200,11 +200,17 @@ class Responder:
 
     @classmethod
     @contextmanager
-    def loaded(cls, slots: int = 1024, vips: int = 1024) -> Iterator[Self]:
+    def loaded(
+        cls,
+        slots: int = 1024,
+        vips: int = 1024,
+        name: str = "responder.bpf.o",
+        rodata: dict[int, int] | None = None,
+    ) -> Iterator[Self]:
         """A fresh responder with `slots` per half of each table and counters for `vips`."""
         sizes = {"vips4": 2 * slots, "vips6": 2 * slots, "stats": vips}
-        rodata = {0: slots - 1, 4: slots - 1}  # table_mask4, table_mask6
-        with BpfObject.opened("responder.bpf.o", sizes, rodata) as loaded, cls(loaded, slots) as it:
+        words = {0: slots - 1, 4: slots - 1, **(rodata or {})}  # table_mask4, table_mask6
+        with BpfObject.opened(name, sizes, words) as loaded, cls(loaded, slots) as it:
             yield it
 
     def __enter__(self) -> Self:
@@ -250,12 +256,13 @@ class Responder:
             ("stats", layout.VIP_STATS, 16),
         ):
             for index in range(count):
-                self._update(name, index, bytes(codec.size_bytes * cpus))
+                self.update(name, index, bytes(codec.size_bytes * cpus))
         self.events()
         self.activate(0)
         self.set_cell()
 
-    def _update(self, name: str, index: int, octets: bytes) -> None:
+    def update(self, name: str, index: int, octets: bytes) -> None:
+        """Write element `index` of an array by system call."""
         key = ctypes.c_uint32(index)
         value = ctypes.create_string_buffer(octets, len(octets))
         self.object.bpf.call(
@@ -270,7 +277,7 @@ class Responder:
     def activate(self, half: int) -> None:
         """Make the program use half 0 or 1 of both tables; `put` writes there from now on."""
         self.half = half
-        self._update("control", 0, layout.CONTROL.pack(active4=half, active6=half))
+        self.update("control", 0, layout.CONTROL.pack(active4=half, active6=half))
 
     def set_cell(
         self,

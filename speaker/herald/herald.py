@@ -95,15 +95,16 @@ class Herald:
         if self.plane.adopted_lease:
             self._take_plan(self._saved_plan())
             self.plane.push_lease(now_ns=now_ns)
+            self.interfaces_changed()  # before: the core drops a seat that has no interface
             self.core.adopt((AdoptedRow(r.vip, _core(r.voice), r.lladdr) for r in rows), now)
             for row in rows:
                 if row.voice is Voice.HELD:
                     self.segments.resume(row.vip, row.interfaces, self._refresh_of(row.vip))
                     self._hold_on_lo(row.vip)
+            self.settle()
         else:
             self.plane.speak_all([row.vip for row in rows], Voice.ELSEWHERE)
-        self.interfaces_changed()
-        if not self.plane.adopted_lease:
+            self.interfaces_changed()
             self.plane.enter(now_ns=now_ns)
         if self.plan is not None:
             self._tell_plan(self.plan, from_agent=False)

@@ -76,7 +76,7 @@ static __always_inline enum exit_reason on_arp(struct frame *f)
 
 	sender = load_address(&arp->spa);
 	target = load_address(&arp->tpa);
-	if (sender && seat4(f->ifindex, f->vlan, sender, &seat))
+	if (sender && may_be_vip4(sender) && seat4(f->ifindex, f->vlan, sender, &seat))
 		return hear(f, &seat, sha, &arp->spa, 4);
 	if (arp->op != bpf_htons(ARP_OP_REQUEST) || !seat4(f->ifindex, f->vlan, target, &seat))
 		return EXIT_ARP_NOT_VIP;
@@ -170,7 +170,8 @@ static __always_inline enum exit_reason on_solicitation(struct frame *f, struct 
 	struct cell *cell;
 	__u64 asker, dest, own;
 
-	from_vip = !is_dad && seat6(f->ifindex, f->vlan, &ip6->saddr, &sender);
+	from_vip = !is_dad && may_be_vip6(&ip6->saddr) &&
+		   seat6(f->ifindex, f->vlan, &ip6->saddr, &sender);
 	for_vip = seat6(f->ifindex, f->vlan, nd->target, &seat);
 	if (!from_vip && !for_vip)
 		return EXIT_ND_NOT_VIP;

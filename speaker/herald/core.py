@@ -203,6 +203,7 @@ class HeraldCore:
     ) -> None:
         """Replace attached interfaces and the addresses of this host (without lo, kube-ipvs0)."""
         world, own = self._world, self._own
+        world.has_links = True
         world.links = tuple(sorted((ln for ln in links if ln.carrier), key=lambda ln: ln.name))
         own.links = tuple(LinkFact(ln.name[:15], ln.lladdr, ln.epoch) for ln in world.links)
         own.hosts = frozenset(address.packed for address in host_addresses)

@@ -11,6 +11,8 @@ from speaker.herald.parcels import Whole
 
 HELLO_S = 1.0  # beats of the next protocol step replace it as the proof that a herald acts
 FRESH_S = 2.6  # two lost hellos; a herald that is silent longer is neither asked nor given to
+UNHEARD_S = 1.5  # a new member's first hello takes no longer, but for loss
+UNCLEAR_S = 3.0  # nor do its seats
 HEARD_S = 1.6  # whoever we heard so lately is not dead, whatever memberlist says
 HAUNT_S = 0.25  # between hellos to a dead member: after a healed cut both sides learn so soon
 HAUNT_LONG_S = 60.0  # after so long one in HELLO_S is enough
@@ -78,6 +80,12 @@ class Peer:
         return self.marker is False or (
             self.marker is None and now - self.joined_at >= MIXED_AFTER_S
         )
+
+    def is_unclear(self, now: float) -> bool:
+        """Whether its facts are still on their way to us; after a while we go on without them."""
+        if self.hello is None:
+            return self.marker is not False and now - self.joined_at < UNHEARD_S
+        return self.differs_since is not None and now - self.differs_since < UNCLEAR_S
 
     def lladdr(self, prefer: str) -> bytes | None:
         """Its LLADDR on the interface of that name, or else on its first one."""

@@ -84,7 +84,7 @@ class Rules:
         world, plan = self.world, seat.plan
         seat.reason, seat.holder = SeatReason.HELD, world.own.node
         self._speak(seat, Voice.HELD)
-        if world.links == () or world.link_of(plan) is None:
+        if world.has_links and world.link_of(plan) is None:
             self._drop(seat, SeatReason.NO_INTERFACE)
             return
         if plan is None:
@@ -218,6 +218,9 @@ class Rules:
                 self.agenda.sooner(seat.key, seat.probe_at)
                 return
             if not self._probe(seat):
+                return
+            if world.is_unclear():
+                self.agenda.sooner(seat.key, world.now + PROBE_GAP_S)
                 return
             due = seat.probe_at + place * TURN_S
         if world.now + 1e-6 < due:

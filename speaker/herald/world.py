@@ -35,12 +35,15 @@ class World:
     is_leaving: bool = False
     is_duplicate: bool = False
     agent_at: float = -inf
+    has_links: bool = False  # whether the interfaces were told yet
     links: tuple[Link, ...] = ()  # with carrier, by name
     next_hops: frozenset[bytes] = frozenset()
     untouchable: frozenset[bytes] = frozenset()
     alive: frozenset[str] = frozenset()
     able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
+    _unclear_at: float = -inf
+    _unclear: bool = False
 
     @property
     def agent_is_fresh(self) -> bool:
@@ -114,6 +117,13 @@ class World:
             if name in self.alive or name == self.own.node:
                 return name
         return None
+
+    def is_unclear(self) -> bool:
+        """Whether a live peer may hold seats that we have not been told of yet."""
+        if self._unclear_at != self.now:
+            self._unclear_at = self.now
+            self._unclear = any(p.is_alive and p.is_unclear(self.now) for p in self.peers.values())
+        return self._unclear
 
     def knows_lladdr(self, lladdr: bytes) -> bool:
         """Whether a peer of the ring has this LLADDR."""

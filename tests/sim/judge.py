@@ -6,15 +6,16 @@ and asks every node it can reach, there and back. Without beats and fence (they 
 invariants hold within these bounds:
 
     one voice     two LLADDRs at one client: not for longer than SIMULTANEOUS_S, counted from when
-                  both holders can hear each other and both heralds run; HEALED_S after a cut, a
-                  stall or a loss of frames has ended
+                  both holders can hear each other and both heralds run; HEALED_S when a cut, a
+                  stall, a restart or a loss of frames lasts or has ended so lately
     some voice    a seat whose holder memberlist has declared dead or left: somebody answers within
-                  DETECTED_S, if a candidate can; whatever happened, within LOST_S of the last
-                  disturbance
+                  DETECTED_S, if a candidate can; a seat never held: within EMPTY_S; whatever
+                  happened, within LOST_S of the last disturbance
     no false move nobody takes a seat that another one answers for, unless given, while the two
                   have been connected and running for CALM_S
     agreement     AGREED_S after the last disturbance every seat is with its best candidate, and
                   all heralds name the same holder
+    unharmed      what must do no harm alone does none: see _HARMLESS
 """
 
 from math import inf
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from speaker.herald.actions import Vip
+from tests.sim.faults import Fault, Kind
 
 if TYPE_CHECKING:
     from tests.sim.host import Host
@@ -30,10 +32,25 @@ if TYPE_CHECKING:
 
 SIMULTANEOUS_S = 0.06
 HEALED_S = 2.5
-DETECTED_S = 1.0
+DETECTED_S = 0.2
+EMPTY_S = 1.2  # 0.3 s, two probes, turns, and a member whose first hello is awaited
 LOST_S = 14.0  # memberlist's detection with three Lifeguard steps of bad health, and one second
-CALM_S = 16.0
+CALM_S = 4.0
 AGREED_S = 26.0
+
+
+# A schedule of this one fault, up to that duration or amount, silences no VIP and moves none; a
+# planned move (True) may move it.
+_HARMLESS: dict[Kind, tuple[float, float, bool]] = {
+    Kind.KILL: (2.8, 1.0, False),  # restarted within the lease
+    Kind.FREEZE: (2.8, 1.0, False),
+    Kind.LOSS: (inf, 0.05, False),
+    Kind.SLOW: (inf, 0.03, False),
+    Kind.AGENT: (inf, 1.0, False),
+    Kind.LEAVE: (inf, 1.0, True),
+    Kind.PLAN: (inf, inf, True),
+    Kind.SHRINK: (inf, inf, True),
+}
 
 
 @attrs.frozen
@@ -76,13 +93,19 @@ class Judge:
     false_moves: int = 0
     worst_silence: float = 0.0
     worst_double: float = 0.0
+    watched: Fault | None = None  # the only fault of this run, if it has but one
     gone: dict[tuple[str, str], float] = attrs.field(factory=dict)  # (who knows, node) -> when
+    is_watching: bool = False
     _broken: set[tuple[str, Vip]] = attrs.field(factory=set)
 
     def open(self) -> None:
         """Take one's place beside every node."""
         for vip in self.world.vips:
             self.ears[vip] = [Ear(view, vip) for view in self.world.names]
+
+    def watch(self) -> None:
+        """The cluster has started: from now on the one fault of the run is all there is."""
+        self.is_watching = True
 
     # --- what is seen
 
@@ -145,6 +168,7 @@ class Judge:
             ear.eligible_since = now
         ear.is_eligible = eligible
         if voices != ear.voices:
+            self._check_harm(ear, voices, eligible=eligible)
             ear.voices, ear.since = voices, now
         if voices:
             ear.last = voices[0]
@@ -156,8 +180,8 @@ class Judge:
             since = max(ear.since, ear.excused_at)
             self.worst_double = max(self.worst_double, now - since)
             bound = SIMULTANEOUS_S
-            if world.quiet_at > since - HEALED_S or world.segment.loss:
-                since = max(since, min(world.disturbed_at, now))
+            if world.torn_until > since - HEALED_S:
+                since = max(since, min(world.torn_at, now))
                 bound = HEALED_S
             if now - since > bound:
                 self._broke("one_voice", ear.vip, f"{'+'.join(ear.voices)} for {now - since:.3f} s")
@@ -166,10 +190,25 @@ class Judge:
             self.worst_silence = max(self.worst_silence, now - start)
             if now - max(start, world.disturbed_at) > LOST_S:
                 self._broke("some_voice", ear.vip, f"silent at {ear.view} for {now - start:.3f} s")
-            known = self._known_gone(ear)
-            late = now - max(start, world.quiet_at, known)
+            if not ear.last:
+                if now - max(start, world.quiet_at) > EMPTY_S:
+                    self._broke("slow_take", ear.vip, f"never held for {now - start:.3f} s")
+                return
+            late = now - max(start, world.quiet_at, self._known_gone(ear))
             if late > DETECTED_S:
                 self._broke("slow_take", ear.vip, f"{ear.last} known gone, silent for {late:.3f} s")
+
+    def _check_harm(self, ear: Ear, voices: tuple[str, ...], *, eligible: bool) -> None:
+        fault = self.watched
+        if fault is None or not self.is_watching or fault.kind not in _HARMLESS:
+            return
+        duration, amount, moves = _HARMLESS[fault.kind]
+        if fault.duration > duration or fault.amount > amount:
+            return
+        if eligible and not voices:
+            self._broke("harmed", ear.vip, f"{fault.kind} silenced it at {ear.view}")
+        elif not moves:
+            self._broke("harmed", ear.vip, f"{fault.kind} moved it from {ear.voices} to {voices}")
 
     def _known_gone(self, ear: Ear) -> float:
         """When the first node that could take over was told that the last voice is gone."""
@@ -196,7 +235,7 @@ class Judge:
                 continue
             if other.table.question(vip, now) == host.table.lladdr:
                 continue
-            if world.segment.reaches(name, host.name) and now - world.quiet_at > CALM_S:
+            if world.segment.reaches(name, host.name) and now - world.torn_until > CALM_S:
                 self.false_moves += 1
                 self._broke("false_move", vip, f"{host.name} took it ({why}) from {name}")
 

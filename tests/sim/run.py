@@ -42,6 +42,8 @@ def run_schedule(
     world.judge = judge
     judge.open()
     world.begin()
+    judge.watched = schedule[0] if len(schedule) == 1 else None
+    world.engine.at(BEGIN_S, judge.watch)
     for fault in schedule:
         world.engine.at(BEGIN_S + fault.at, world.befall, fault)
     world.engine.run(BEGIN_S + max((f.at for f in schedule), default=0.0))

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from ipaddress import ip_address
+from math import inf
 from typing import TYPE_CHECKING
 
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
@@ -17,6 +18,7 @@ from tests.sim.table import LEASE_S, Table
 if TYPE_CHECKING:
     from tests.sim.judge import Judge
 
+PLANNED = {Kind.AGENT, Kind.PLAN, Kind.SHRINK, Kind.WITHDRAW}
 REFUSED_S = 0.001
 
 
@@ -57,6 +59,8 @@ class World:
         self.judge: Judge | None = None
         self.disturbed_at = 0.0
         self.quiet_at = 0.0  # when the last fault is over
+        self.torn_at = -inf  # when one that cuts, stalls, delays or kills last began or ended
+        self.torn_until = -inf  # when the last of those is over
 
     # --- the run
 
@@ -209,6 +213,7 @@ class World:
         self.log("", f"-- {fault}")
         start, end = self._steps(fault)
         start()
+        self._tear(fault, fault.duration if fault.duration < NEVER else 0.0)
         self.disturb()
         if fault.duration < NEVER:
             self.quiet_at = max(self.quiet_at, self.engine.now + fault.duration)
@@ -217,7 +222,13 @@ class World:
     def _end(self, fault: Fault, end: Callable[[], None]) -> None:
         self.log("", f"-- end of {fault.kind} {','.join(fault.nodes)}")
         end()
+        self._tear(fault, 0.0)
         self.disturb()
+
+    def _tear(self, fault: Fault, lasting: float) -> None:
+        if fault.kind not in PLANNED:
+            self.torn_at = self.engine.now
+            self.torn_until = max(self.torn_until, self.engine.now + lasting)
 
     def _steps(self, fault: Fault) -> tuple[Callable[[], None], Callable[[], None]]:
         hosts = [self.hosts[name] for name in fault.nodes]

@@ -32,16 +32,17 @@ def tally(samples: Iterable[Sample], since: float, until: float) -> Tally:
     Count what was asked from `since` to `until`, both in CLOCK_MONOTONIC seconds.
 
     A gap may begin with the last answer before `since` and end with the first one after `until`;
-    where there is no such answer, it begins or ends there.
+    where there is no such answer it begins or ends there, but not before the first question.
     """
     listed = list(samples)
+    began = listed[0].asked_at if listed else since
     asked = [sample for sample in listed if since <= sample.asked_at <= until]
     answered = [sample for sample in asked if sample.by]
     took = sorted(sample.took_s for sample in answered)
     return Tally(
         asked=len(asked),
         lost=len(asked) - len(answered),
-        gap_s=_longest_gap([s.asked_at for s in listed if s.by], since, until),
+        gap_s=_longest_gap([s.asked_at for s in listed if s.by], max(since, began), until),
         by=tuple(dict.fromkeys(sample.by for sample in answered)),
         p50_s=took[len(took) // 2] if took else 0.0,
     )

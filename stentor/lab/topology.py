@@ -27,7 +27,7 @@ _PREFIX = re.compile(r"st-[a-z0-9-]{1,32}")
 _V4 = IPv4Address("192.0.2.0")  # RFC 5737
 _V6 = IPv6Address("2001:db8::")  # RFC 3849
 _FIRST_NODE = 11
-_FIRST_VIP = 101
+_FIRST_VIP = 108  # of three nodes and six Services each node owns two, by the hash
 _STATE_FILE = "lab.json"
 
 

@@ -13,10 +13,10 @@ LLADDR = bytes.fromhex("02005e000002")
 
 
 def test_an_arp_request_asks_all_from_the_client() -> None:
-    frame = Ether(arp_request(IPv4Address("192.0.2.101"), LLADDR, IPv4Address("192.0.2.2")))
+    frame = Ether(arp_request(IPv4Address("192.0.2.108"), LLADDR, IPv4Address("192.0.2.2")))
 
     assert (frame.dst, frame.src) == ("ff:ff:ff:ff:ff:ff", "02:00:5e:00:00:02")
-    assert (frame[ARP].op, frame[ARP].psrc, frame[ARP].pdst) == (1, "192.0.2.2", "192.0.2.101")
+    assert (frame[ARP].op, frame[ARP].psrc, frame[ARP].pdst) == (1, "192.0.2.2", "192.0.2.108")
 
 
 @given(vip=st.ip_addresses(v=6), source=st.ip_addresses(v=6))

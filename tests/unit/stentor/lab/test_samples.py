@@ -26,6 +26,10 @@ def test_silence_to_the_end_is_a_gap() -> None:
     assert tally(STORY[:6], 0.0, 60.0).gap_s == 57.0
 
 
+def test_a_gap_does_not_begin_before_the_first_question() -> None:
+    assert tally(STORY[:4], -60.0, 3.0).gap_s == 1.0
+
+
 def test_no_question_at_all_is_neither_lost_nor_answered() -> None:
     seen = tally([], 10.0, 12.0)
 

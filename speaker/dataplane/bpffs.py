@@ -102,6 +102,9 @@ def _mount(target: Path) -> None:
 
 def unmount(target: Path) -> bool:
     """Unmount what `ensure` mounted, when it is empty; whether that was done."""
-    if not target.exists() or not is_bpffs(target) or any(target.iterdir()):
+    if not target.exists() or not is_bpffs(target):
+        return False
+    # The kernel itself puts maps.debug and progs.debug there.
+    if any(path.suffix != ".debug" for path in target.iterdir()):
         return False
     return not ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(target), 0)

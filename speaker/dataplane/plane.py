@@ -1,10 +1,7 @@
 """The data plane as the herald sees it: VIPs in, answers by the kernel, counters and events out."""
 
 import os
-import socket
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv6Address
 
 import attrs
 
@@ -17,12 +14,10 @@ from speaker.dataplane.interfaces import Choice, Link, Refusal, choose
 from speaker.dataplane.layout import CellState, Voice
 from speaker.dataplane.libbpf import Libbpf
 from speaker.dataplane.multicast import Groups
-from speaker.dataplane.program import Sizes, privileges
-from speaker.dataplane.rows import adopt_all
+from speaker.dataplane.program import privileges
 from speaker.dataplane.settings import Settings
-from speaker.dataplane.spots import Spot, Wanted, plan_spots
+from speaker.dataplane.spots import Spot, Wanted, place_names, plan_spots
 from speaker.dataplane.store import Store
-from speaker.dataplane.tables import CrowdedError, Row
 from speaker.dataplane.values import (
     Attachment,
     HeardVoice,
@@ -34,13 +29,10 @@ from speaker.dataplane.values import (
     VipCounters,
     VipRow,
 )
+from speaker.dataplane.watcher import list_links
+from speaker.dataplane.writer import Writer
 
 LEASE_NS = 3_000_000_000  # OWNERSHIP.md 7
-AT_ONCE = 64  # rows that `put` and `remove` carry out themselves
-_ROWS_A_STEP = 96
-_GROUPS_A_STEP = 32
-_KEYS_A_STEP = 2048
-_REST_S = 0.02  # between two fills of a half: a program may still read it for microseconds
 
 
 @attrs.define
@@ -66,25 +58,13 @@ class DataPlane:
     adopted: tuple[VipRow, ...]  # VIPs found in the table; ours only if `adopted_lease`
     adopted_lease: bool
     _store: Store
+    _writer: Writer
     _posts: Posts
     _events: Events
-    _groups: Groups
     _settings: Settings
-    _rows: dict[Vip, VipRow]
-    _stats: dict[Vip, int]
-    _free: list[int]
-    _versions: Counter[int]
-    _spots: dict[bytes, Spot] = attrs.field(factory=dict)
     _attachments: tuple[Attachment, ...] = ()
     _choice: Choice = attrs.field(factory=lambda: Choice((), {}))
-    _queue: dict[Vip, None] = attrs.field(factory=dict)
-    _dropped: deque[bytes] = attrs.field(factory=deque)  # places whose keys are to go
-    _grouped: dict[Vip, frozenset[int]] = attrs.field(factory=dict)
     _names: dict[int, str] = attrs.field(factory=dict)
-    _job: Iterator[None] | None = None
-    _floor: dict[int, int] = attrs.field(factory=lambda: {4: 1, 6: 1})
-    _is_growing: bool = False
-    _rest_until: float = 0.0
     _is_speaking: bool = False
 
     @classmethod
@@ -116,25 +96,20 @@ class DataPlane:
             if cell.state in {CellState.OWNING, CellState.HOLDING}
             and store.cells.adopt(cell.index, now_ns=now_ns, lease_ns=LEASE_NS)
         ]
-        rows, stats = _adopted_rows(store)
         groups = Groups()
         groups.read()
-        used = set(stats.values())
+        writer = Writer.adopt(store, groups, posts.swap, place_names(list_links()))
         return cls(
             options=options,
             instance_id=instance_id,
             generation=generation,
-            adopted=tuple(rows.values()),
+            adopted=tuple(writer.rows.values()),
             adopted_lease=bool(alive),
             store=store,
+            writer=writer,
             posts=posts,
             events=Events.open(libbpf, os.dup(store.program.maps["events"])),
-            groups=groups,
             settings=settings,
-            rows=rows,
-            stats=stats,
-            free=[n for n in reversed(range(store.sizes.stats)) if n not in used],
-            versions=Counter(vip.version for vip in rows),
             is_speaking=bool(alive),
         )
 
@@ -188,7 +163,8 @@ class DataPlane:
     def _follow(self, wanted: Iterable[Wanted], now_ns: int) -> None:
         """Give new and changed attachments their slots, and take them from those that went."""
         cells = self._store.cells
-        old, self._spots = self._spots, {}
+        old = self._writer.spots
+        spots: dict[bytes, Spot] = {}
         for want, attachment in zip(wanted, self._attachments, strict=True):
             if attachment.rung is Rung.NONE:
                 continue
@@ -198,19 +174,18 @@ class DataPlane:
                 self._settings.attached(attachment.name)
                 if self._is_speaking and cells.state(attachment.cell) == CellState.RELEASED:
                     cells.enter(attachment.cell, now_ns=now_ns, lease_ns=LEASE_NS, keep_epoch=False)
-            self._spots[want.place] = spot
-        served = {spot.attachment.cell for spot in self._spots.values()}
+            spots[want.place] = spot
+        self._writer.move(spots)
+        self._writer.retry()
+        served = {spot.attachment.cell for spot in spots.values()}
         for cell in cells.used():
             if cell.index not in served:
                 cells.free(cell.index)
-        gone = [spot for spot in old.values() if spot.place not in self._spots]
-        for spot in gone:
-            self._dropped.append(spot.place)
-            self._settings.gone(spot.attachment.name)
-            if spot.own_ifindex not in self._names:
-                self._groups.forget(spot.own_ifindex)
-        if gone or any(old.get(place) is not spot for place, spot in self._spots.items()):
-            self._queue.update(dict.fromkeys(self._rows))
+        for spot in old.values():
+            if spot.place not in spots:
+                self._settings.gone(spot.attachment.name)
+                if spot.own_ifindex not in self._names:
+                    self._writer.groups.forget(spot.own_ifindex)
 
     def attachments(self) -> tuple[Attachment, ...]:
         """Every chosen (interface, VLAN), sorted by name."""
@@ -229,22 +204,11 @@ class DataPlane:
 
     def put(self, rows: Iterable[VipRow]) -> None:
         """Make the table say `rows`; VIPs not named stay. Past 64 rows work waits for `step`."""
-        changed = []
-        for row in rows:
-            before = self._rows.get(row.vip)
-            if before == row:
-                continue
-            if before is None:
-                self._versions[row.vip.version] += 1
-            self._rows[row.vip] = row
-            changed.append(row.vip)
-        self._apply_or_queue(changed)
+        self._writer.put(rows)
 
     def remove(self, vips: Iterable[Vip]) -> None:
         """Take VIPs out of the table: from now on their frames pass uncounted."""
-        gone = [vip for vip in vips if self._rows.pop(vip, None) is not None]
-        self._versions.subtract(vip.version for vip in gone)
-        self._apply_or_queue(gone)
+        self._writer.remove(vips)
 
     def speak(self, vip: Vip, voice: Voice, lladdr: bytes | None = None) -> None:
         """
@@ -252,183 +216,41 @@ class DataPlane:
 
         Raises KeyError for one that was not put.
         """
-        row = self._rows[vip]
-        self._flip(VipRow(vip, voice, row.interfaces, lladdr, row.listen))
+        self._writer.speak(vip, voice, lladdr)
 
     def speak_all(self, vips: Iterable[Vip], voice: Voice, lladdr: bytes | None = None) -> None:
-        """As `speak`, for thousands: some microseconds for each VIP and interface."""
+        """As `speak`, for thousands: about 2 us for each VIP and interface."""
         for vip in vips:
-            self.speak(vip, voice, lladdr)
+            self._writer.speak(vip, voice, lladdr)
 
     def listen(self, vips: Iterable[Vip], *, on: bool) -> None:
         """Report (or no more) whoever speaks for these VIPs, also where we do not: for probing."""
-        for vip in vips:
-            self._flip(attrs.evolve(self._rows[vip], listen=on))
-
-    def _flip(self, row: VipRow) -> None:
-        self._rows[row.vip] = row
-        table, address = self._store.tables[row.vip.version], row.vip.packed
-        for spot in self._spots.values():
-            table.flip(spot.place + address, spot.word(row))
+        self._writer.listen(vips, on=on)
 
     def rows(self) -> dict[Vip, VipRow]:
         """What was put or adopted, and not removed (a read-only view; do not change it)."""
-        return self._rows
-
-    def _apply_or_queue(self, vips: list[Vip]) -> None:
-        if len(vips) > AT_ONCE:
-            self._queue.update(dict.fromkeys(vips))
-            return
-        for vip in vips:
-            self._apply(vip)
-
-    def _apply(self, vip: Vip) -> None:
-        """Make slots and groups of one VIP agree with its row, or its absence."""
-        row = self._rows.get(vip)
-        table, address = self._store.tables[vip.version], vip.packed
-        stat = self._stat_of(vip) if row is not None else None
-        if row is not None and stat is None:
-            self._queue[vip] = None  # the map of counters grows first
-            return
-        for spot in self._spots.values():
-            key = spot.place + address
-            if row is None or stat is None:
-                table.drop(key)
-            else:
-                table.set(key, Row(spot.word(row), spot.attachment.cell, stat))
-        if row is None and vip in self._stats:
-            self._free.append(self._stats.pop(vip))
-        if isinstance(vip, IPv6Address):
-            self._follow_groups(vip, row)
-
-    def _stat_of(self, vip: Vip) -> int | None:
-        stat = self._stats.get(vip)
-        if stat is None and self._free and not self._is_growing:
-            stat = self._stats[vip] = self._free.pop()
-            counters.zero(self._store.libbpf, self._store.program.maps["stats"], stat)
-        return stat
-
-    def _follow_groups(self, vip: IPv6Address, row: VipRow | None) -> None:
-        before = self._grouped.pop(vip, frozenset())
-        after = frozenset(
-            spot.own_ifindex
-            for spot in self._spots.values()
-            if row is not None and spot.wants_group(row)
-        )
-        for ifindex in after - before:
-            self._groups.want(ifindex, vip)
-        for ifindex in before - after:
-            self._groups.unwant(ifindex, vip)
-        if after:
-            self._grouped[vip] = after
-
-    # -- work that waits -------------------------------------------------------------------------
+        return self._writer.rows
 
     @property
     def pending(self) -> bool:
         """Whether `step` has work: a table being filled, rebuilt or grown, groups to join."""
-        return (
-            self._job is not None
-            or bool(self._queue)
-            or bool(self._dropped)
-            or self._groups.pending
-            or self._wanted_sizes() != self._store.sizes
-            or any(table.wants_rebuild for table in self._store.tables.values())
-        )
+        return self._writer.pending
 
     def step(self, now: float) -> bool:
         """
         Do one slice (about a millisecond) of waiting work; returns `pending`.
 
-        `now`: monotonic seconds. Raises ApplyError when the kernel refuses larger tables; what is
-        in the tables stays, and the next step tries again.
+        `now`: monotonic seconds. What the kernel refuses is a warning; it is tried again after the
+        next `sync`, and what is in the tables stays.
         """
-        if self._queue and not self._is_waiting_for_growth():
-            self._step_queue()
-        elif self._job is not None or (self._begin_job(now) and self._job is not None):
-            self._step_job(now)
-        elif self._groups.pending:
-            self._step_groups()
-        return self.pending
-
-    def _is_waiting_for_growth(self) -> bool:
-        """Rows wait for a growth: half-filled tables would only be filled twice."""
-        return self._is_growing or self._wanted_sizes() != self._store.sizes
-
-    def _step_queue(self) -> None:
-        for vip in list(self._first(self._queue, _ROWS_A_STEP)):
-            del self._queue[vip]
-            self._apply(vip)
-
-    @staticmethod
-    def _first(queue: Iterable[Vip], count: int) -> Iterator[Vip]:
-        for _, vip in zip(range(count), queue, strict=False):
-            yield vip
-
-    def _step_groups(self) -> None:
         try:
-            full = self._groups.settle(_GROUPS_A_STEP)
+            full = self._writer.step(now)
         except ApplyError as exc:
             self._settings.warnings.append(str(exc))
-            return
+            return self.pending
         for ifindex in full:
             self._settings.hear_all_multicast(self._names.get(ifindex, str(ifindex)))
-
-    def _begin_job(self, now: float) -> bool:
-        sizes = self._wanted_sizes()
-        if sizes != self._store.sizes:
-            self._is_growing = True
-            self._job = self._grow(sizes)
-        elif self._dropped:
-            self._job = self._drop_place(self._dropped.popleft())
-        elif now >= self._rest_until:
-            version = next((v for v, t in self._store.tables.items() if t.wants_rebuild), None)
-            self._job = None if version is None else self._store.rebuild(version)
-        return self._job is not None
-
-    def _step_job(self, now: float) -> None:
-        assert self._job is not None
-        try:
-            next(self._job)
-        except StopIteration:
-            self._end_job(now)
-        except CrowdedError:  # a chain too long: twice the slots, or more
-            for version, table in self._store.tables.items():
-                if table.wants_growth:
-                    self._floor[version] = 2 * max(self._floor[version], table.live.slots)
-            self._end_job(now)
-        except ApplyError:
-            self._end_job(now)
-            raise
-
-    def _end_job(self, now: float) -> None:
-        self._job = None
-        self._is_growing = False
-        self._rest_until = now + _REST_S
-
-    def _wanted_sizes(self) -> Sizes:
-        have = self._store.sizes
-        spots = max(1, len(self._spots))
-        return Sizes(
-            max(have.slots4, self._floor[4], _power(2 * spots * self._versions[4])),
-            max(have.slots6, self._floor[6], _power(2 * spots * self._versions[6])),
-            max(have.stats, _power(len(self._rows))),
-        )
-
-    def _grow(self, sizes: Sizes) -> Iterator[None]:
-        before = self._store.sizes
-        yield from self._store.grow(sizes, self._posts.swap)
-        self._free[:0] = reversed(range(before.stats, sizes.stats))
-
-    def _drop_place(self, place: bytes) -> Iterator[None]:
-        for table in self._store.tables.values():
-            for count, key in enumerate(table.keys()):
-                if count % _KEYS_A_STEP == _KEYS_A_STEP - 1:
-                    yield
-                if place in self._spots:
-                    return  # it came back: its rows are in the queue
-                if key.startswith(place):
-                    table.drop(key)
+        return self.pending
 
     # -- lease -----------------------------------------------------------------------------------
 
@@ -444,7 +266,7 @@ class DataPlane:
         """
         self._is_speaking = True
         only = set(ifindexes)
-        for spot in self._spots.values():
+        for spot in self._writer.spots.values():
             if not only or spot.attachment.ifindex in only:
                 self._store.cells.enter(
                     spot.attachment.cell, now_ns=now_ns, lease_ns=LEASE_NS, keep_epoch=keep_epoch
@@ -458,7 +280,7 @@ class DataPlane:
         (at every call until `enter`): its seats are lost.
         """
         cells, lost = self._store.cells, []
-        for spot in self._spots.values() if self._is_speaking else ():
+        for spot in self._writer.spots.values() if self._is_speaking else ():
             index = spot.attachment.cell
             if not cells.push(index, now_ns=now_ns, lease_ns=lease_ns):
                 lost.append(Lost(spot.attachment, cells.state(index) == CellState.SUSPENDED))
@@ -467,14 +289,14 @@ class DataPlane:
     def hold(self, *, now_ns: int, for_s: float = 30.0) -> None:
         """Stop with hold: answers go on for `for_s`, nothing is dropped, the next herald adopts."""
         self._is_speaking = False
-        for spot in self._spots.values():
+        for spot in self._writer.spots.values():
             until_ns = now_ns + int(for_s * 1e9)
             self._store.cells.hold(spot.attachment.cell, now_ns=now_ns, until_ns=until_ns)
 
     def release(self) -> None:
         """Stop speaking: cells become released; attachments stay until cleanup."""
         self._is_speaking = False
-        for spot in self._spots.values():
+        for spot in self._writer.spots.values():
             self._store.cells.release(spot.attachment.cell)
 
     def cells(self) -> tuple[CellView, ...]:
@@ -485,7 +307,7 @@ class DataPlane:
 
     def iter_counters(self) -> Iterator[tuple[Vip, VipCounters]]:
         """Counters of every VIP in the table, summed over CPUs, read as the caller goes along."""
-        vips = {stat: vip for vip, stat in self._stats.items()}
+        vips = self._writer.stats()
         for index, found in counters.sums(self._store.libbpf, self._store.program.maps["stats"]):
             if index in vips:
                 yield vips[index], found
@@ -509,25 +331,6 @@ class DataPlane:
 
     def close(self) -> None:
         """Let go of descriptors and memory. Program, table and answers stay in the kernel."""
-        self._job = None
         self._events.close()
         self._posts.close()
         self._store.close()
-        self._spots.clear()
-
-
-def _power(count: int) -> int:
-    """The least power of two that is not less than `count`."""
-    return 1 << max(0, count - 1).bit_length()
-
-
-def _adopted_rows(store: Store) -> tuple[dict[Vip, VipRow], dict[Vip, int]]:
-    names = {(index, 0): name for index, name in socket.if_nameindex()}
-    rows: dict[Vip, VipRow] = {}
-    stats: dict[Vip, int] = {}
-    for table in store.tables.values():
-        found = {key: row for key in table.keys() if (row := table.row(key))}  # noqa: SIM118
-        some, indexes = adopt_all(found, names)
-        rows |= some
-        stats |= indexes
-    return rows, stats

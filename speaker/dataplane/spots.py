@@ -40,6 +40,16 @@ def plan_spots(chosen: Iterable[Link]) -> tuple[Wanted, ...]:
     return tuple(found)
 
 
+def place_names(links: Iterable[Link]) -> dict[tuple[int, int], str]:
+    """Names of interfaces by (ifindex, VLAN) of where their frames may be seen."""
+    names = {}
+    for link in links:
+        names[(link.ifindex, 0)] = link.name
+        if link.lower:
+            names[(link.lower, link.vlan)] = link.name
+    return names
+
+
 @attrs.define
 class Spot:
     """An attachment whose slots are in the tables."""

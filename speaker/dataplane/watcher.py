@@ -226,6 +226,13 @@ class Watcher:
         return Changed.NEXT_HOPS
 
 
+def list_links() -> tuple[Link, ...]:
+    """Every interface now, without link-local addresses; raises ApplyError."""
+    with nl.Netlink.open() as netlink:
+        found = [parse_link(m.body) for m in netlink.dump(nl.RTM_GETLINK, _IFINFO.pack(*[0] * 5))]
+    return tuple(link for link in found if link is not None)
+
+
 def parse_link(body: memoryview) -> Link | None:
     """A Link of the body of RTM_NEWLINK; None when it has no name."""
     _, _, ifindex, flags, _ = _IFINFO.unpack_from(body)

@@ -79,10 +79,17 @@ def start(net: Pair) -> Iterator[Start]:
     """Start heralds on the node; the test's thread is in the node's namespace from then on."""
     with ExitStack() as stack:
 
-        def begin(mode: XdpMode = XdpMode.NATIVE, **changes: object) -> Herald:
+        def begin(
+            mode: XdpMode = XdpMode.NATIVE, slots: int = 2048, *, manage_sysctls: bool = True
+        ) -> Herald:
             options = Options(
-                bpffs=net.bpffs, state_dir=net.state_dir, mode=mode, excludes=NO_EXCLUDES
+                bpffs=net.bpffs,
+                state_dir=net.state_dir,
+                mode=mode,
+                excludes=NO_EXCLUDES,
+                slots=slots,
+                manage_sysctls=manage_sysctls,
             )
-            return stack.enter_context(started(net, attrs.evolve(options, **changes)))
+            return stack.enter_context(started(net, options))
 
         yield begin

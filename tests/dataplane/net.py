@@ -2,7 +2,10 @@
 
 import ctypes
 import os
+import socket
+import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,12 +99,59 @@ class Pair:
                 return words[words.index("lladdr") + 1]
         return ""
 
-    def arping(self, vip: str, interface: str = "eth0") -> bool:
-        """Whether one ARP request is answered within a second."""
-        words = ("arping", "-c", "1", "-w", "1", "-I", interface, vip)
-        return "1 packets received" in self.in_client(
-            *words, check=False
-        ) or "Unicast reply" in self.in_client(*words, check=False)
+
+ETH_P_ARP = 0x0806
+_CLIENT_LLADDR = bytes.fromhex("020000000c01")
+
+
+def arp_request(target: str, vlan: int = 0) -> bytes:
+    """An ARP request from 192.0.2.1, broadcast; tagged when `vlan` is not 0."""
+    tag = struct.pack("!HH", 0x8100, vlan) if vlan else b""
+    ethernet = b"\xff" * 6 + _CLIENT_LLADDR + tag + struct.pack("!H", ETH_P_ARP)
+    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+    sender = _CLIENT_LLADDR + socket.inet_aton("192.0.2.1")
+    return ethernet + arp + sender + bytes(6) + socket.inet_aton(target)
+
+
+class Asker:
+    """Asks for one VIP again and again from the client, and counts questions left unanswered."""
+
+    def __init__(self, client: str, vip: str) -> None:
+        with inside(client):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
+            self._socket.bind(("eth0", ETH_P_ARP))
+        self._request = arp_request(vip)
+        self._answer_spa = socket.inet_aton(vip)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.asked = 0
+        self.missed = 0
+
+    def once(self, timeout_s: float = 1.0) -> bytes:
+        """Ask once; the answer's sender LLADDR, b"" when there was none in time."""
+        self._socket.settimeout(timeout_s)
+        self._socket.send(self._request)
+        try:
+            while True:
+                frame = self._socket.recv(2048)
+                if frame[20:22] == b"\0\2" and frame[28:32] == self._answer_spa:
+                    return frame[22:28]
+        except TimeoutError:
+            return b""
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.002):
+            self.asked += 1
+            self.missed += not self.once()
+
+    def __enter__(self) -> "Asker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
 
 
 @contextmanager

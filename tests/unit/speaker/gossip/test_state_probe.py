@@ -10,6 +10,7 @@ from speaker.gossip.membership import Ignored
 from speaker.gossip.messages import (
     AckResp,
     Alive,
+    Dead,
     IndirectPing,
     NackResp,
     PacketMessage,
@@ -101,8 +102,9 @@ def test_every_member_is_probed_once_before_any_twice() -> None:
         rounds.append(name)
         bench.hear(AckResp(ping.seq_no), name)
 
-    for start in range(0, len(rounds), len(names)):
-        assert sorted(rounds[start : start + len(names)]) == names
+    by_round = [rounds[start : start + len(names)] for start in range(0, len(rounds), len(names))]
+    assert [sorted(each) for each in by_round] == [names] * 3
+    assert len({tuple(each) for each in by_round}) > 1  # and in another order each time
 
 
 def test_an_unanswered_ping_asks_three_others_and_the_stream() -> None:
@@ -176,6 +178,30 @@ def test_without_helpers_a_failed_probe_costs_one_point_and_the_next_waits_longe
     while not any(isinstance(output, MemberSuspected) for output in bench.wake()):
         pass
 
+    assert bench.now == pytest.approx(began + 2 * CONFIG.probe_interval_s)
+
+
+def test_a_good_probe_improves_our_health() -> None:
+    bench = Bench.knowing("n2")
+    bench.hear(Suspect(1, "n1", "n2"))
+    assert bench.swim.health == 1
+
+    _, ping, _ = bench.probe()
+    bench.hear(AckResp(ping.seq_no))
+
+    assert bench.swim.health == 0
+
+
+def test_the_next_probe_follows_a_failed_one_at_once() -> None:
+    """A tick that came while the probe ran is kept."""
+    bench = Bench.knowing("n2", "n3")
+    bench.hear(Suspect(1, "n1", "n2"))  # health 1: a probe may take 2 s
+    first, _, _ = bench.probe()
+    began = bench.now
+
+    second, _, _ = bench.probe()
+
+    assert {first, second} == {"n2", "n3"}
     assert bench.now == pytest.approx(began + 2 * CONFIG.probe_interval_s)
 
 
@@ -340,3 +366,30 @@ def test_a_user_message_to_a_member_is_one_datagram() -> None:
         SendPacket(endpoint("n2"), (User(b"hello"),), with_crc=True)
     ]
     assert bench.swim.send_user("nobody", b"hello") == []
+
+
+def targets_of_gossip(bench: Bench) -> dict[str, bool]:
+    """Which hosts hear a piece of news, and whether with a CRC."""
+    bench.swim.broadcast_user(b"news", "news", bench.now)
+    end, heard = bench.now + 1.0, {}
+    while bench.swim.next_wakeup() < end:
+        for output in bench.wake():
+            if isinstance(output, SendPacket) and output.messages == (User(b"news"),):
+                heard[output.to[0]] = output.with_crc
+    return heard
+
+
+def test_the_dead_are_gossiped_to_and_those_who_left_are_not() -> None:
+    """A dead node that is not dead hears of it and refutes."""
+    bench = Bench.knowing("n2", "n3", "n4")
+    bench.hear(Dead(1, "n3", "n4"))
+    bench.hear(Dead(1, "n4", "n4"))
+
+    assert set(targets_of_gossip(bench)) == {"192.0.2.2", "192.0.2.3"}
+
+
+@pytest.mark.parametrize(("pmax", "with_crc"), [(4, False), (5, True)])
+def test_gossip_has_a_crc_for_those_who_know_it(pmax: int, with_crc: bool) -> None:
+    bench = Bench.knowing("n2", vsn=bytes((1, pmax, 2, 0, 0, 0)))
+
+    assert targets_of_gossip(bench) == {"192.0.2.2": with_crc}

@@ -286,6 +286,7 @@ def test_the_dead_give_their_address_up_after_the_reclaim_time() -> None:
     hear(swim, alive(4, addr=bytes((192, 0, 2, 77))), now=NOW + 6.0)
     assert about(swim) == (ALIVE, 4)
     assert swim.member_at(("192.0.2.77", 7946)) == swim.member("n2")
+    assert swim.member_at(endpoint("n2")) is None
 
 
 def test_the_mapped_form_of_an_address_is_another_address() -> None:

@@ -1,7 +1,6 @@
 """Opening the gossip sockets, and the form of addresses in which sockets give and take them."""
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +8,11 @@ from typing import Any
 
 import attrs
 
-from speaker.gossip.errors import BindError, ConfigError
-from speaker.gossip.outputs import Address, Endpoint
+from speaker.gossip.errors import BindError
+from speaker.gossip.outputs import Endpoint
 
 RECEIVE_BUFFER_BYTES = 2 << 20  # what memberlist asks for; the kernel may give less
 TCP_BACKLOG = 128
-# Addresses to ask the routing table about (RFC 5737, RFC 3849); nothing is sent to them.
-_ANYWHERE = ("192.0.2.1", "2001:db8::1")
 
 
 @attrs.frozen
@@ -85,45 +82,3 @@ def source_endpoint(address: Sequence[Any]) -> Endpoint:
     """Give what a socket calls a peer as plain address text, without mapping and scope."""
     host = str(address[0]).partition("%")[0]
     return host.removeprefix("::ffff:") if "." in host else host, int(address[1])
-
-
-def find_own_address(bind: str, advertise: str, hosts: Sequence[str]) -> Address:
-    """
-    Find the address to tell the ring: `advertise`, else `bind`, else the source towards `hosts`.
-
-    The last is for a wildcard `bind`: the routing table is asked for each of `hosts` (literal
-    addresses; others are skipped) and then for anywhere. Raises ConfigError when there is none.
-    """
-    for text in (advertise, bind):
-        if not text:
-            continue
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError as exc:
-            raise ConfigError(f"gossip address {text!r} is not an IP address") from exc
-        if not address.is_unspecified:
-            return address
-    wants_ipv6 = ":" in bind
-    for host in (*hosts, *_ANYWHERE):
-        found = _source_towards(host)
-        if found is not None and (wants_ipv6 or found.version == 4):
-            return found
-    raise ConfigError(
-        f"gossip is bound to {bind} and no route tells which address of this host others reach; "
-        "name it as the address to advertise"
-    )
-
-
-def _source_towards(host: str) -> Address | None:
-    try:
-        target = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    family = socket.AF_INET if target.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((str(target), 9))  # any port: UDP connects without a packet
-        except OSError:  # no route there
-            return None
-        own = ipaddress.ip_address(source_endpoint(probe.getsockname())[0])
-    return None if own.is_unspecified or own.is_loopback != target.is_loopback else own

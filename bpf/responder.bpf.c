@@ -334,7 +334,7 @@ int stentor_xdp(struct xdp_md *ctx)
 
 /* Bytes that must be linear: the longest message we read, with a tag. */
 #define HEADERS_BYTES (sizeof(struct ethhdr) + sizeof(struct vlan_tag) + sizeof(struct ipv6hdr))
-#define ND_BYTES      (HEADERS_BYTES + sizeof(struct nd_message) + ND_MAX_UNITS * ND_OPTION_UNIT)
+#define ND_BYTES (HEADERS_BYTES + sizeof(struct nd_message) + (size_t)ND_MAX_UNITS * ND_OPTION_UNIT)
 
 /* Pull what we read out of page fragments; most drivers leave headers linear anyway. */
 static __always_inline void make_linear(struct __sk_buff *skb)
@@ -379,7 +379,7 @@ int stentor_tc(struct __sk_buff *skb)
 	count_exit(reason);
 	if (reason < EXIT_FIRST_DROPPED)
 		return TC_ACT_UNSPEC; /* not OK: programs attached behind us keep their say */
-	return reason < EXIT_FIRST_SENT ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+	return reason < EXIT_FIRST_SENT ? TC_ACT_SHOT : (int)bpf_redirect(skb->ifindex, 0);
 }
 
 char license_text[] SEC("license") = "Dual BSD/GPL";

@@ -148,9 +148,9 @@ enum exit_reason {
 	EXIT_ND_ANSWERED,
 	EXIT_ECHO, /* reserved for BFD echo */
 	EXIT_MAX,
-	EXIT_FIRST_DROPPED = EXIT_ARP_DROPPED,
-	EXIT_FIRST_SENT = EXIT_ARP_ANSWERED,
 };
+#define EXIT_FIRST_DROPPED EXIT_ARP_DROPPED
+#define EXIT_FIRST_SENT	   EXIT_ARP_ANSWERED
 
 /* Ring buffer `events`. */
 enum event_kind {

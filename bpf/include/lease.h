@@ -52,6 +52,12 @@ static __always_inline bool in_silence(const struct cell *cell, __u64 now_ns)
 	return end_ns && (now_ns < end_ns || now_ns - end_ns < SILENCE_NS);
 }
 
+/* Whether questions for a slot in this state are ours to answer. */
+static __always_inline bool speaks(__u8 slot_state)
+{
+	return slot_state == SLOT_HELD || slot_state == SLOT_GIVEN || slot_state == SLOT_WEAK;
+}
+
 /* What becomes of a question for `seat`; counted for its VIP by the caller. */
 static __always_inline enum judgement judge(struct cell *cell, __u64 voice)
 {
@@ -59,10 +65,8 @@ static __always_inline enum judgement judge(struct cell *cell, __u64 voice)
 	__u32 cell_state;
 	__u64 now_ns;
 
-	if (slot_state == SLOT_PASS || slot_state >= SLOT_COUNT) {
-		if (slot_state != SLOT_WEAK)
-			return JUDGED_PASS;
-	}
+	if (slot_state != SLOT_ELSEWHERE && !speaks(slot_state))
+		return JUDGED_PASS;
 	now_ns = bpf_ktime_get_coarse_ns();
 	cell_state = *(volatile __u32 *)&cell->state;
 	if (lease_runs(cell, cell_state, now_ns)) {
@@ -132,7 +136,7 @@ static __always_inline enum exit_reason hear(const struct frame *f, const struct
 		return EXIT_OWN_ECHO;
 	if (state == SLOT_GIVEN && lladdr == (seat->voice & LLADDR_MASK))
 		return passed;
-	if (state == SLOT_HELD || state == SLOT_GIVEN || state == SLOT_WEAK) {
+	if (speaks(state)) {
 		report(f, cell, seat, EVENT_CONFLICT, lladdr, vip, family);
 		return EXIT_CONFLICT;
 	}

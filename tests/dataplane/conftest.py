@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from speaker.dataplane import DataPlane, Options, VipRow, Voice, XdpMode
+from speaker.dataplane import DataPlane, Link, Options, VipRow, Voice, XdpMode
 from speaker.dataplane.watcher import Watcher
 from tests.dataplane.net import Pair, compile_pass, inside, pair
 
@@ -37,9 +37,11 @@ class Herald:
     plane: DataPlane
     watcher: Watcher
 
-    def sync(self) -> bool:
+    def sync(self, uppers: tuple[Link, ...] = ()) -> bool:
+        """`uppers`: VLAN devices that a kernel with 8021q would list too."""
         self.watcher.refresh()
-        return self.plane.sync(self.watcher.links(), now_ns=time.monotonic_ns())
+        links = (*self.watcher.links(), *uppers)
+        return self.plane.sync(links, now_ns=time.monotonic_ns())
 
     def beat(self) -> int:
         return len(self.plane.push_lease(now_ns=time.monotonic_ns()))
@@ -47,7 +49,7 @@ class Herald:
     def work(self) -> None:
         """All that waits."""
         while self.plane.step(time.monotonic()):
-            pass
+            self.beat()
 
     def put(self, vip: str, voice: Voice = Voice.HELD, interfaces: set[str] | None = None) -> None:
         names = None if interfaces is None else frozenset(interfaces)

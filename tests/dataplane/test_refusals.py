@@ -117,7 +117,8 @@ def test_a_broken_state_file_is_named_and_answers_go_on(net: Pair, start: Start)
 
 
 def test_an_excluded_or_absent_interface_is_reported(net: Pair, start: Start) -> None:
-    net.in_node("ip", "link", "add", "eth9", "type", "dummy")
+    net.add_link("eth9", "02:00:00:00:00:09")
+    net.in_node("ip", "link", "set", "eth9", "down")
     herald = start()
 
     assert herald.plane.refused() == {"eth9": "not_up", "lo": "excluded"}

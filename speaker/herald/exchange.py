@@ -14,14 +14,13 @@ import attrs
 
 from speaker.herald.actions import Action, Broadcast, Rejoin, Send
 from speaker.herald.agenda import Agenda
-from speaker.herald.claims import Claims, Words
+from speaker.herald.claims import Claims
 from speaker.herald.facts import (
     Ack,
     Claim,
     Flag,
     Hello,
     Hosts,
-    LinkFact,
     Message,
     Seats,
     State,
@@ -29,17 +28,12 @@ from speaker.herald.facts import (
     Word,
     encode,
 )
-from speaker.herald.parcels import cut, cut_whole
-from speaker.herald.peers import HAUNT_LONG_S, HAUNT_S, HELLO_S, Outstanding, Peer
+from speaker.herald.peers import HELLO_S, Peer
+from speaker.herald.teller import Author, OwnFacts, Teller, hosts_digest
 
-_REPEAT_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # then each 1 s; after _MAX_TRIES the digest mends it
-_REPEAT_MAX_S = 1.0
-_MAX_TRIES = 10
 _WANT_AFTER_S = 0.2  # words under way explain a difference for so long
 _WANT_AGAIN_S = 0.5
 _WHOLE_GAP_S = 0.15  # a peer that wants all seats gets them at most so often
-_HOSTS_PER_PART = 48
-_MAX_LINKS = 16  # of a hello, which has to fit one datagram
 
 
 class Listener(Protocol):
@@ -56,159 +50,18 @@ class Listener(Protocol):
 
 
 @attrs.define
-class OwnFacts:
-    """What this node says of itself."""
-
-    node: str
-    instance: bytes
-    version: str
-    born_at: float
-    flags: int = 0  # Flag
-    links: tuple[LinkFact, ...] = ()
-    hosts: frozenset[bytes] = frozenset()
-    words: Words = attrs.field(factory=Words)
-    seq: int = 0
-
-    def next_seq(self) -> int:
-        """A number for the next message."""
-        self.seq += 1
-        return self.seq
-
-
-def hosts_digest(addresses: Iterable[bytes]) -> int:
-    """Sum over addresses, so that two nodes can tell whether they mean the same set."""
-    return sum(int.from_bytes(a, "big") * 0x9E3779B97F4A7C15 + len(a) for a in addresses) % (
-        1 << 62
-    )
-
-
-@attrs.define
 class Exchange:
-    """The protocol between heralds, all of it but what the words mean."""
+    """The hearing half of the protocol between heralds: all of it but what the words mean."""
 
     own: OwnFacts
     peers: dict[str, Peer]
     claims: Claims
+    teller: Teller
     agenda: Agenda[str]
     actions: list[Action]
     rng: random.Random
     count: Callable[[str], None]
     listener: Listener
-    _dirty: dict[bytes, None] = attrs.field(factory=dict)
-    _told: Hello | None = None  # what was gossiped last
-    _ack: int = 0
-
-    # --- what we say
-
-    def say(self, key: bytes, claim: Claim, counter: int, to: str = "") -> None:
-        """Our word on a seat, told to all by the next flush."""
-        self.own.words.put(key, Word(claim, counter, to, 0))
-        self._dirty[key] = None
-
-    def flush(self, now: float) -> None:
-        """Send what was said since the last flush."""
-        if not self._dirty:
-            return
-        words = [(key, self.own.words.by_seat[key]) for key in self._dirty]
-        self._dirty = {}
-        audience = [p for _, p in sorted(self.peers.items()) if p.is_alive and p.hello is not None]
-        if audience:
-            self._tell(audience, words, now, tries=0)
-
-    def _tell(
-        self, audience: list[Peer], words: list[tuple[bytes, Word]], now: float, *, tries: int
-    ) -> None:
-        own = self.own
-        for names, wire in cut(own.node, words):
-            self._ack += 1
-            seats = Seats(own.node, own.instance, own.next_seq(), own.node, self._ack, names, wire)
-            payload = encode(seats)
-            sent = Outstanding(tuple(word[0] for word in wire), now, tries)
-            for peer in audience:
-                peer.unacked[self._ack] = sent
-                self.actions.append(Send(peer.name, payload))
-        delay = _REPEAT_S[tries] if tries < len(_REPEAT_S) else _REPEAT_MAX_S
-        for peer in audience:
-            self.agenda.sooner(f"repeat:{peer.name}", now + delay)
-
-    def repeat(self, peer: Peer, now: float) -> None:
-        """Say again, as it stands now, what a peer has not acknowledged in time."""
-        again: dict[int, dict[bytes, None]] = {}
-        for ack, sent in list(peer.unacked.items()):
-            delay = _REPEAT_S[sent.tries] if sent.tries < len(_REPEAT_S) else _REPEAT_MAX_S
-            if not peer.is_alive or sent.tries >= _MAX_TRIES:
-                del peer.unacked[ack]
-            elif sent.sent_at + delay <= now + 1e-6:
-                del peer.unacked[ack]
-                again.setdefault(sent.tries, {}).update(dict.fromkeys(sent.keys))
-            else:
-                self.agenda.sooner(f"repeat:{peer.name}", sent.sent_at + delay)
-        for tries, keys in again.items():
-            self.count("repeats")
-            words = [(key, self.own.words.by_seat[key]) for key in keys]
-            self._tell([peer], words, now, tries=tries + 1)
-
-    def hello(self, now: float, *, relay: bool = False) -> Hello:
-        """This node in short."""
-        own = self.own
-        return Hello(
-            own.node,
-            own.instance,
-            own.next_seq(),
-            max(0, round((now - own.born_at) * 1000)),
-            own.flags,
-            own.version[:32],
-            own.words.active,
-            own.words.digest,
-            hosts_digest(own.hosts),
-            own.links[:_MAX_LINKS],
-            relay=relay,
-        )
-
-    def greet(self, now: float, only: Peer | None = None) -> None:
-        """Say hello to one member, or to all; gossip it when anything has changed."""
-        if only is not None:
-            self.actions.append(Send(only.name, encode(self.hello(now))))
-            return
-        hello = self.hello(now)
-        payload = encode(hello)
-        for name, peer in sorted(self.peers.items()):
-            if peer.is_alive and not peer.is_foreign(now):
-                self.actions.append(Send(name, payload))
-        self.agenda.set("hello", now + HELLO_S * self.rng.uniform(0.9, 1.1))
-        fixed = attrs_of(hello)
-        if self._told is None or attrs_of(self._told) != fixed:
-            self._told = hello
-            relayed = encode(self.hello(now, relay=True))
-            self.actions.append(Broadcast(relayed, f"hello/{self.own.node}"))
-
-    def greet_dead(self, now: float) -> None:
-        """
-        Say hello to members declared dead: one that answers is cut off no more, or never died.
-
-        memberlist by itself does not look for the dead, and two halves of a ring would stay apart.
-        """
-        dead = [(n, p.died_at) for n, p in sorted(self.peers.items()) if p.died_at is not None]
-        if not dead:
-            return
-        payload = encode(self.hello(now))
-        self.actions.extend(Send(name, payload) for name, _ in dead)
-        is_recent = any(now - died_at < HAUNT_LONG_S for _, died_at in dead)
-        self.agenda.set("haunt", now + (HAUNT_S if is_recent else HELLO_S))
-
-    def state(self, now: float) -> bytes:
-        """The whole of this node for a push/pull."""
-        words = self.own.words.by_seat
-        names: dict[str, int] = {}
-        wire = []
-        for key, word in words.items():
-            if word.claim:
-                to = names.setdefault(word.to, len(names) + 1) if word.to else 0
-                wire.append((key, word.counter, word.claim, to))
-        hosts = tuple(sorted(self.own.hosts))
-        return encode(State(self.hello(now), tuple(names), tuple(wire), hosts))
-
-    # --- what we hear
 
     def hear(self, message: Message, payload: bytes, sender: str, now: float) -> None:
         """Take in one message that is not about asking for seats."""
@@ -287,10 +140,10 @@ class Exchange:
         """A new peer, or a new instance of one: tell it all."""
         if not peer.is_alive:
             return
-        self.greet(now, peer)
+        self.teller.greet(now, peer)
         words = [(key, word) for key, word in self.own.words.by_seat.items() if word.claim]
         if words:
-            self._tell([peer], words, now, tries=0)
+            self.teller.tell([peer], words, now, tries=0)
 
     def _pass_on(self, hello: Hello, payload: bytes) -> None:
         peer = self.peers.get(hello.node)
@@ -400,37 +253,16 @@ class Exchange:
         asker = self.peers.get(want.via)
         if asker is None or not asker.is_alive or now - asker.whole_sent_at < _WHOLE_GAP_S:
             return
-        if want.node == self.own.node:
-            instance, words, seq = self.own.instance, self.own.words, None
-            hosts = self.own.hosts
+        own = self.own
+        asker.whole_sent_at = now
+        if want.node == own.node:
+            about = Author(own.node, own.instance, own.words, own.hosts, None)
         else:
             peer = self.peers.get(want.node)
             if peer is None or peer.hello is None or peer.differs_since is not None:
                 return
-            instance, words, seq = peer.instance, peer.words, peer.hello.seq
-            hosts = peer.hosts
-        asker.whole_sent_at = now
-        parcels = cut_whole(want.node, words.by_seat)
-        wanted = set(want.missing) if want.missing and want.state == words.digest else None
-        for part, (names, wire) in enumerate(parcels):
-            if wanted is None or part in wanted:
-                own_seq = self.own.next_seq() if seq is None else seq
-                seats = Seats(
-                    want.node, instance, own_seq, self.own.node, 0, names, wire,
-                    words.digest, part, len(parcels),
-                )  # fmt: skip
-                self.actions.append(Send(want.via, encode(seats)))
-        if want.hosts:
-            self._send_hosts(want.via, want.node, instance, hosts)
-
-    def _send_hosts(self, to: str, node: str, instance: bytes, hosts: frozenset[bytes]) -> None:
-        ordered = sorted(hosts)
-        digest = hosts_digest(ordered)
-        parts = max(1, -(-len(ordered) // _HOSTS_PER_PART))
-        for part in range(parts):
-            piece = tuple(ordered[part * _HOSTS_PER_PART : (part + 1) * _HOSTS_PER_PART])
-            message = Hosts(node, instance, digest, part, parts, piece)
-            self.actions.append(Send(to, encode(message)))
+            about = Author(peer.name, peer.instance, peer.words, peer.hosts, peer.hello.seq)
+        self.teller.send_whole(about, want)
 
     def _hear_hosts(self, message: Hosts) -> None:
         peer = self.peers.get(message.node)
@@ -453,8 +285,3 @@ class Exchange:
         if hosts != peer.hosts:
             peer.hosts = hosts
             self.listener.hosts_changed()
-
-
-def attrs_of(hello: Hello) -> tuple[object, ...]:
-    """What is worth gossiping: everything but the numbers that change by themselves."""
-    return (hello.instance, hello.flags, hello.held, hello.digest, hello.hosts, hello.links)

@@ -24,6 +24,8 @@ from speaker.herald.core import CoreConfig, HeraldCore
 from speaker.herald.herald import Herald
 from speaker.herald.link import SOCKET_NAME
 from speaker.herald.lo import LoBinder
+from speaker.herald.memory import Memory
+from speaker.herald.performer import Performer
 from speaker.herald.ring import Ring
 from speaker.herald.secret import read_keyring
 from speaker.herald.segments import Segments
@@ -69,33 +71,34 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
             f"this process lacks {', '.join(missing)}; run as root or grant them",
         )
     keyring = _keyring(settings)
-    herald = _build(settings, log)
-    loop.set_exception_handler(lambda _, context: _end_by_bug(herald, context))
     with Netlink.open() as netlink:
-        if settings.bind_vips:
-            herald.lo = LoBinder(netlink, settings.state_path, log)
-        herald.ring.open(keyring, herald.watched_addresses(), Random())
+        herald = _build(settings, log, netlink if settings.bind_vips else None)
+        loop.set_exception_handler(lambda _, context: _end_by_bug(herald, context))
+        herald.ring.open(keyring, herald.own_addresses(), Random())
         await herald.server.open()
         beat = Beat(herald.beat, herald.counts)
+        is_over = False
         try:
             herald.adopt()
             beat.start()
             loop.add_reader(herald.watcher.fileno(), herald.read_watcher)
             if herald.plane.events_fd >= 0:
-                loop.add_reader(herald.plane.events_fd, herald.read_conflicts)
+                loop.add_reader(herald.plane.events_fd, herald.read_voices)
             realtime.settle()
-            log.info(
-                "herald_running",
-                generation=herald.generation,
-                anonymous_bytes=realtime.anonymous_bytes(),
-                **granted,
-            )
-            lifeline.tell_ready()
+            memory = realtime.anonymous_bytes()
+            generation = herald.generation
+            log.info("herald_running", generation=generation, anonymous_bytes=memory, **granted)
             await _until_stopped(herald, stop)
+            is_over = True
         finally:
             beat.stop()
             herald.server.close()
-            herald.close()
+            # After a crash the lease runs on: whoever comes next adopts what we hold.
+            herald.close(release=is_over or _gives_way(herald.fatal))
+
+
+def _gives_way(fatal: "asyncio.Future[str]") -> bool:
+    return fatal.done() and not fatal.cancelled() and fatal.exception() is None
 
 
 def _end_by_bug(herald: Herald, context: dict[str, Any]) -> None:
@@ -109,17 +112,22 @@ async def _until_stopped(herald: Herald, stop: asyncio.Event) -> None:
     """Run the ring until SIGTERM, then leave; raises FatalError when the core wants us to end."""
     async with asyncio.TaskGroup() as group:
         ring = group.create_task(herald.ring.run())
+        started = group.create_task(herald.ring.started())
         stopping = group.create_task(stop.wait())
-        await asyncio.wait((ring, stopping, herald.fatal), return_when=asyncio.FIRST_COMPLETED)
+        ends = (ring, stopping, herald.fatal)
+        await asyncio.wait((started, *ends), return_when=asyncio.FIRST_COMPLETED)
+        if not any(end.done() for end in ends):
+            lifeline.tell_ready()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if herald.fatal.done():  # result() raises what a callback raised
             raise FatalError(ExitCode.UNAVAILABLE, "node_name_taken", herald.fatal.result())
         if not ring.done():
             await herald.leave()
-        ring.cancel()
-        stopping.cancel()
+        for task in (ring, started, stopping):
+            task.cancel()
 
 
-def _build(settings: Settings, log: Log) -> Herald:
+def _build(settings: Settings, log: Log, netlink: Netlink | None) -> Herald:
     """Make the parts; nothing runs yet."""
     loop = asyncio.get_running_loop()
     generation = next_generation(settings.state_path)
@@ -139,8 +147,17 @@ def _build(settings: Settings, log: Log) -> Herald:
     herald = Herald(settings, generation, core, plane, watcher, log, loop.create_future())
     herald.segments = Segments(log, rng, settings.advert_limit, herald.claimed, herald.recency)
     herald.ring = Ring(settings, core, herald.settle, log)
-    path = settings.state_path / SOCKET_NAME
-    herald.server = LinkServer(path, herald, log, herald.counts)
+    herald.server = LinkServer(settings.state_path / SOCKET_NAME, herald, log, herald.counts)
+    herald.memory = Memory(settings.state_path, core.snapshot, log)
+    herald.performer = Performer(
+        plane,
+        herald.segments,
+        herald.ring,
+        None if netlink is None else LoBinder(netlink, settings.state_path, log),
+        settings.release_grace_s,
+        herald.give_way,
+        log,
+    )
     return herald
 
 

@@ -1,8 +1,8 @@
 """ASK and DECLINE, batched per pair of nodes."""
 
 from speaker.herald.actions import Send
-from speaker.herald.exchange import OwnFacts
 from speaker.herald.facts import Ask, Decline, encode
+from speaker.herald.teller import OwnFacts
 
 _PER_DATAGRAM = 40  # IPv6 VIPs of 18 octets, beside a name of 253
 

@@ -6,16 +6,16 @@ it may be called at any time and any number of times. What it wants to look at a
 agenda.
 """
 
+import random
 from typing import Final
 
 import attrs
 
-from speaker.herald.actions import Action, Announce, Probe, Quiet, Speak, Unlist, Voice
+from speaker.herald.actions import Probe, Voice
 from speaker.herald.agenda import Agenda
-from speaker.herald.claims import Claims, beats
-from speaker.herald.exchange import Exchange
-from speaker.herald.facts import Claim, Flag, Word
-from speaker.herald.ledger import Ledger
+from speaker.herald.claims import Claims, Word, beats
+from speaker.herald.facts import Claim, Flag
+from speaker.herald.hands import Hands
 from speaker.herald.seats import PlannedSeat, Seat, SeatReason
 from speaker.herald.world import World
 
@@ -34,14 +34,13 @@ DECLINED_S: Final = 5.0
 
 @attrs.define
 class Rules:
-    """The judge and its hands."""
+    """The judge; its hands carry out what it decides."""
 
     world: World
     claims: Claims
-    exchange: Exchange
+    hands: Hands
     agenda: Agenda[bytes]
-    actions: list[Action]
-    ledger: Ledger  # what happened in this turn, for logs and counters
+    rng: random.Random
     asks: dict[str, list[bytes]] = attrs.field(factory=dict)  # by holder, sent by the core
     declines: dict[str, list[bytes]] = attrs.field(factory=dict)  # by giver
 
@@ -51,13 +50,13 @@ class Rules:
         """Do what follows for this seat from what is known now."""
         world = self.world
         if seat.key in world.untouchable:
-            self._unlist(seat, SeatReason.ADDRESS_OF_A_HOST)
+            self.hands.unlist(seat, SeatReason.ADDRESS_OF_A_HOST)
             return
         if seat.plan is None and world.has_plan:
-            self._unlist(seat, SeatReason.NOT_CANDIDATE)
+            self.hands.unlist(seat, SeatReason.NOT_CANDIDATE)
             return
         if world.is_duplicate:
-            self._drop(seat, SeatReason.DUPLICATE_NODE)
+            self.hands.drop(seat, SeatReason.DUPLICATE_NODE)
             return
         if seat.plan is not None and world.foreigners and self._is_mixed(seat.plan):
             self._judge_mixed(seat, seat.plan)
@@ -66,7 +65,7 @@ class Rules:
         if best is not None and best[1].counter > seat.counter:
             seat.counter = best[1].counter
         if seat.mine and best is not None and self._loses(seat, best):
-            self._yield(seat, best)
+            self.hands.yield_(seat, best)
         match seat.mine:
             case Claim.HELD:
                 self._judge_held(seat)
@@ -83,9 +82,9 @@ class Rules:
     def _judge_held(self, seat: Seat) -> None:
         world, plan = self.world, seat.plan
         seat.reason, seat.holder = SeatReason.HELD, world.own.node
-        self._speak(seat, Voice.HELD)
+        self.hands.speak(seat, Voice.HELD)
         if world.has_links and world.link_of(plan) is None:
-            self._drop(seat, SeatReason.NO_INTERFACE)
+            self.hands.drop(seat, SeatReason.NO_INTERFACE)
             return
         if plan is None:
             return  # adopted, and the agent has not sent its plan yet
@@ -102,9 +101,13 @@ class Rules:
             self._give(seat, heir)
         elif world.is_leaving or not self._may_come(plan):
             reason = SeatReason.LEAVING if world.is_leaving else SeatReason.NOT_CANDIDATE
-            self._drop(seat, reason)
+            self.hands.drop(seat, reason)
         else:
             self.agenda.sooner(seat.key, world.now + SETTLED_S)
+
+    def _give(self, seat: Seat, heir: str) -> None:
+        self.hands.give(seat, heir)
+        self._judge_giving(seat)
 
     def _may_come(self, plan: PlannedSeat) -> bool:
         """Whether a candidate lives that could still take the seat over from us."""
@@ -140,14 +143,14 @@ class Rules:
     def _judge_giving(self, seat: Seat) -> None:
         world = self.world
         seat.reason, seat.holder = SeatReason.GIVING, seat.to
-        self._speak(seat, Voice.GIVEN)
+        self.hands.speak(seat, Voice.GIVEN)
         is_gone = world.is_started and seat.to not in world.able
         give_up_at = seat.since + GIVE_GIVEN_UP_S
         if is_gone or seat.to in self._decliners(seat) or world.now >= give_up_at:
             if not is_gone:
                 self._remember_decline(seat, seat.to)
-            self.ledger.note("seats_taken_back", seat, node=seat.to)
-            self._take(seat, "taken_back")
+            self.hands.ledger.note("seats_taken_back", seat, node=seat.to)
+            self.hands.take(seat, "taken_back")
             self.judge(seat)
         else:
             self.agenda.sooner(seat.key, give_up_at)
@@ -156,12 +159,12 @@ class Rules:
 
     def _judge_not_held(self, seat: Seat) -> None:
         world = self.world
-        self._speak(seat, Voice.ELSEWHERE)
+        self.hands.speak(seat, Voice.ELSEWHERE)
         living = self.claims.strongest(seat.key, world.alive)
         if living is None:
             seat.holder = None
             if seat.vacant_since is None:
-                self._vacate(seat, let_go=False)
+                self.hands.vacate(seat, let_go=False)
         else:
             seat.vacant_since, seat.foreign, seat.probed = None, None, 0
             seat.holder = living[0]
@@ -172,7 +175,7 @@ class Rules:
         elif living is None:
             self._judge_vacant(seat)
         elif living[1].to == world.own.node:
-            self._take(seat, "given")
+            self.hands.take(seat, "given")
             self._judge_held(seat)
         else:
             seat.reason = SeatReason.HELD_BY_PEER
@@ -194,14 +197,10 @@ class Rules:
             return SeatReason.STARTING
         return None
 
-    def _vacate(self, seat: Seat, *, let_go: bool) -> None:
-        seat.vacant_since, seat.let_go = self.world.now, let_go
-        seat.probed, seat.foreign = 0, None
-
     def let_go(self, seat: Seat) -> None:
         """Its holder gave it up or is dead: no need to wait and probe."""
         if not seat.mine and self.claims.strongest(seat.key, self.world.alive) is None:
-            self._vacate(seat, let_go=True)
+            self.hands.vacate(seat, let_go=True)
 
     def _judge_vacant(self, seat: Seat) -> None:
         world = self.world
@@ -226,7 +225,7 @@ class Rules:
         if world.now + 1e-6 < due:
             self.agenda.sooner(seat.key, due)
             return
-        self._take(seat, "vacant" if not seat.let_go else "let_go")
+        self.hands.take(seat, "vacant" if not seat.let_go else "let_go")
         self._judge_held(seat)
 
     def _probe(self, seat: Seat) -> bool:
@@ -238,7 +237,7 @@ class Rules:
             seat.vacant_since = world.now - EMPTY_AFTER_S
         due = seat.probe_at if seat.probed else seat.vacant_since + EMPTY_AFTER_S
         if world.now + 1e-6 >= due and seat.probed < PROBES:
-            self.actions.append(Probe(seat.vip))
+            self.hands.actions.append(Probe(seat.vip))
             seat.probed += 1
             due = seat.probe_at = world.now + PROBE_GAP_S
         if seat.probed == PROBES and world.now + 1e-6 >= due:
@@ -249,7 +248,7 @@ class Rules:
     def answered(self, seat: Seat, lladdr: bytes) -> None:
         """A foreign LLADDR answers for the seat."""
         if seat.mine:
-            self.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"))
+            self.hands.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"))
             return
         if seat.vacant_since is None or seat.let_go or not seat.probed:
             return
@@ -273,7 +272,7 @@ class Rules:
             self.asks.setdefault(holder, []).append(seat.key)
         delay = ASK_AGAIN_S[min(seat.asks, len(ASK_AGAIN_S) - 1)]
         seat.asks += 1
-        seat.ask_at = world.now + delay * self.exchange.rng.uniform(0.9, 1.1)
+        seat.ask_at = world.now + delay * self.rng.uniform(0.9, 1.1)
         self.agenda.sooner(seat.key, seat.ask_at)
 
     # --- mixed ring
@@ -291,88 +290,14 @@ class Rules:
         owner = world.metallb_owner(plan)
         if owner == world.own.node and self._unfit(seat) is None:
             if seat.mine is not Claim.HELD:
-                self._take(seat, "mixed_ring")
-            self._speak(seat, Voice.HELD)
+                self.hands.take(seat, "mixed_ring")
+            self.hands.speak(seat, Voice.HELD)
             seat.reason = SeatReason.MIXED_RING_HELD
         else:
-            self._drop(seat, SeatReason.MIXED_RING, to=owner or "")
+            self.hands.drop(seat, SeatReason.MIXED_RING, to=owner or "")
         seat.holder = owner
 
-    # --- hands
-
-    def _take(self, seat: Seat, why: str) -> None:
-        """Answer for the seat: table, announcement, TAKE."""
-        now = self.world.now
-        seat.counter += 1
-        seat.mine, seat.my_counter, seat.to = Claim.HELD, seat.counter, ""
-        seat.since = seat.moved_at = now
-        seat.vacant_since, seat.foreign, seat.probed, seat.expired = None, None, 0, False
-        seat.asked_by, seat.asks = "", 0
-        self._speak(seat, Voice.HELD)
-        self.actions.append(Announce(seat.vip, why))
-        self.exchange.say(seat.key, Claim.HELD, seat.my_counter)
-        self.ledger.note("seats_taken", seat, why=why)
-
-    def _give(self, seat: Seat, heir: str) -> None:
-        """Answer with the heir's LLADDR from now on, and tell it."""
-        seat.counter += 1
-        seat.mine, seat.my_counter, seat.to = Claim.GIVING, seat.counter, heir
-        seat.since = seat.moved_at = self.world.now
-        seat.asked_by = ""
-        self.actions.append(Quiet(seat.vip))
-        self.exchange.say(seat.key, Claim.GIVING, seat.my_counter, heir)
-        self.ledger.note("seats_given", seat, node=heir)
-        self._judge_giving(seat)
-
-    def _yield(self, seat: Seat, best: tuple[str, Word]) -> None:
-        """Another holder's counter is higher: the TAKE of our heir, or two holders."""
-        event = "seats_moved" if seat.mine is Claim.GIVING else "seats_yielded"
-        self.ledger.note(event, seat, node=best[0])
-        self._let(seat, to=best[0])
-
-    def _drop(self, seat: Seat, reason: SeatReason, to: str = "") -> None:
-        """Answer no more, and say so: whoever is next takes it."""
-        if seat.mine:
-            self.ledger.note("seats_dropped", seat, reason=str(reason))
-            self._let(seat, to=to)
-            self._vacate(seat, let_go=False)
-        seat.reason = reason
-        seat.holder = None
-        self._speak(seat, Voice.ELSEWHERE)
-
-    def _let(self, seat: Seat, *, to: str) -> None:
-        if seat.mine is Claim.HELD:
-            self.actions.append(Quiet(seat.vip))
-        seat.mine, seat.to = Claim.NONE, ""
-        seat.since = seat.moved_at = self.world.now
-        seat.asked_by = ""
-        self.exchange.say(seat.key, Claim.NONE, seat.my_counter, to)
-        self._speak(seat, Voice.ELSEWHERE)
-
-    def expire(self, seat: Seat) -> None:
-        """Our lease ran out: the seat is nobody's, we may be back by the rule for empty seats."""
-        if seat.mine:
-            self._drop(seat, SeatReason.LEASE_EXPIRED)
-            seat.expired = True
-
-    def _unlist(self, seat: Seat, reason: SeatReason) -> None:
-        if seat.mine:
-            self.ledger.note("seats_dropped", seat, reason=str(reason))
-            self._let(seat, to="")
-        seat.reason, seat.holder, seat.vacant_since = reason, None, None
-        if seat.said is not None:
-            seat.said = None
-            self.actions.append(Unlist(seat.vip))
-
-    def _speak(self, seat: Seat, voice: Voice) -> None:
-        lladdr = None
-        if voice is Voice.GIVEN:
-            lladdr = self.world.lladdr_of(seat.to, seat.plan)
-            if lladdr is None:  # not known after a restart: what the table says goes on
-                return
-        if seat.said != (voice, lladdr):
-            seat.said = (voice, lladdr)
-            self.actions.append(Speak(seat.vip, voice, lladdr))
+    # --- refusals
 
     def decline(self, seat: Seat, node: str) -> None:
         """`node` will not have the seat that we give it."""

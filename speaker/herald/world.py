@@ -5,10 +5,10 @@ from math import inf
 import attrs
 
 from speaker.herald.actions import Vip
-from speaker.herald.exchange import OwnFacts
 from speaker.herald.facts import Claim, Flag
 from speaker.herald.peers import Peer
 from speaker.herald.seats import PlannedSeat
+from speaker.herald.teller import OwnFacts
 
 AGENT_SILENT_S = 5.0
 

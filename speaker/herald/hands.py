@@ -1,0 +1,100 @@
+"""What follows from a decision on a seat: table, announcement, word to the others, log."""
+
+import attrs
+
+from speaker.herald.actions import Action, Announce, Quiet, Speak, Unlist, Voice
+from speaker.herald.claims import Word
+from speaker.herald.facts import Claim
+from speaker.herald.ledger import Ledger
+from speaker.herald.seats import Seat, SeatReason
+from speaker.herald.teller import Teller
+from speaker.herald.world import World
+
+
+@attrs.define
+class Hands:
+    """Carries decisions out. The only writer of a seat's own claim."""
+
+    world: World
+    teller: Teller
+    actions: list[Action]
+    ledger: Ledger  # what happened in this turn, for logs and counters
+
+    def take(self, seat: Seat, why: str) -> None:
+        """Answer for the seat: table, announcement, TAKE."""
+        now = self.world.now
+        seat.counter += 1
+        seat.mine, seat.my_counter, seat.to = Claim.HELD, seat.counter, ""
+        seat.since = seat.moved_at = now
+        seat.vacant_since, seat.foreign, seat.probed, seat.expired = None, None, 0, False
+        seat.asked_by, seat.asks = "", 0
+        self.speak(seat, Voice.HELD)
+        self.actions.append(Announce(seat.vip, why))
+        self.teller.say(seat.key, Claim.HELD, seat.my_counter)
+        self.ledger.note("seats_taken", seat, why=why)
+
+    def give(self, seat: Seat, heir: str) -> None:
+        """Answer with the heir's LLADDR from now on, and tell it."""
+        seat.counter += 1
+        seat.mine, seat.my_counter, seat.to = Claim.GIVING, seat.counter, heir
+        seat.since = seat.moved_at = self.world.now
+        seat.asked_by = ""
+        self.actions.append(Quiet(seat.vip))
+        self.teller.say(seat.key, Claim.GIVING, seat.my_counter, heir)
+        self.ledger.note("seats_given", seat, node=heir)
+        self.speak(seat, Voice.GIVEN)
+
+    def yield_(self, seat: Seat, best: tuple[str, Word]) -> None:
+        """Another holder's counter is higher: the TAKE of our heir, or two holders."""
+        event = "seats_moved" if seat.mine is Claim.GIVING else "seats_yielded"
+        self.ledger.note(event, seat, node=best[0])
+        self.let(seat, to=best[0])
+
+    def drop(self, seat: Seat, reason: SeatReason, to: str = "") -> None:
+        """Answer no more, and say so: whoever is next takes it."""
+        if seat.mine:
+            self.ledger.note("seats_dropped", seat, reason=str(reason))
+            self.let(seat, to=to)
+            self.vacate(seat, let_go=False)
+        seat.reason = reason
+        seat.holder = None
+        self.speak(seat, Voice.ELSEWHERE)
+
+    def let(self, seat: Seat, *, to: str) -> None:
+        if seat.mine is Claim.HELD:
+            self.actions.append(Quiet(seat.vip))
+        seat.mine, seat.to = Claim.NONE, ""
+        seat.since = seat.moved_at = self.world.now
+        seat.asked_by = ""
+        self.teller.say(seat.key, Claim.NONE, seat.my_counter, to)
+        self.speak(seat, Voice.ELSEWHERE)
+
+    def expire(self, seat: Seat) -> None:
+        """Our lease ran out: the seat is nobody's, we may be back by the rule for empty seats."""
+        if seat.mine:
+            self.drop(seat, SeatReason.LEASE_EXPIRED)
+            seat.expired = True
+
+    def unlist(self, seat: Seat, reason: SeatReason) -> None:
+        if seat.mine:
+            self.ledger.note("seats_dropped", seat, reason=str(reason))
+            self.let(seat, to="")
+        seat.reason, seat.holder, seat.vacant_since = reason, None, None
+        if seat.said is not None:
+            seat.said = None
+            self.actions.append(Unlist(seat.vip))
+
+    def speak(self, seat: Seat, voice: Voice) -> None:
+        lladdr = None
+        if voice is Voice.GIVEN:
+            lladdr = self.world.lladdr_of(seat.to, seat.plan)
+            if lladdr is None:  # not known after a restart: what the table says goes on
+                return
+        if seat.said != (voice, lladdr):
+            seat.said = (voice, lladdr)
+            self.actions.append(Speak(seat.vip, voice, lladdr))
+
+    def vacate(self, seat: Seat, *, let_go: bool) -> None:
+        """Nobody holds it from now on; `let_go`: by its holder's word or death."""
+        seat.vacant_since, seat.let_go = self.world.now, let_go
+        seat.probed, seat.foreign = 0, None

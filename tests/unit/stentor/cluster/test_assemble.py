@@ -176,13 +176,16 @@ def test_the_slices_of_a_service_are_joined() -> None:
     one = {"addresses": ["198.51.100.1"], "nodeName": "n1", "conditions": {"ready": True}}
     two = {"addresses": ["198.51.100.2"], "conditions": {"ready": False, "serving": True}}
     three = {"addresses": ["198.51.100.3"], "conditions": {"ready": False}}
+    four = {"addresses": ["198.51.100.4"]}
 
     seen = world(
-        service(), endpoint_slice("web-2", "web", two, three), endpoint_slice("web-1", "web", one)
+        service(),
+        endpoint_slice("web-2", "web", two, three, four),
+        endpoint_slice("web-1", "web", one),
     )
 
-    assert [endpoint.addresses[0][-1] for endpoint in seen.endpoints[WEB]] == ["1", "2", "3"]
-    assert [endpoint.can_serve for endpoint in seen.endpoints[WEB]] == [True, True, False]
+    assert [endpoint.addresses[0][-1] for endpoint in seen.endpoints[WEB]] == list("1234")
+    assert [endpoint.can_serve for endpoint in seen.endpoints[WEB]] == [True, True, False, True]
     assert seen.endpoints[WEB][0].node == "n1"
 
 

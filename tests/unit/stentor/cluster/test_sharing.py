@@ -83,6 +83,17 @@ def test_services_with_a_common_key_share_a_vip(one: dict, other: dict) -> None:
     assert not [finding for finding in seen.findings if finding.severity is Severity.ERROR]
 
 
+def test_a_sharer_must_get_on_with_all_the_others() -> None:
+    a = service("a", notes=SHARED, ports=HTTP)
+    b = service("b", notes=SHARED, ports=HTTPS)
+    c = service("c", notes=SHARED, ports=HTTP)
+
+    seen = world(*GROUND, a, b, c)
+
+    assert [name for name in "abc" if vips(seen, name)] == ["a", "b"]
+    assert "held by Service default/a" in named(seen, "c").refusal_text
+
+
 def test_the_older_service_keeps_a_disputed_vip() -> None:
     seen = world(
         *GROUND,

@@ -36,6 +36,7 @@ GROUND = (pool(), l2_ad())
             id="one_family_does_for_prefer_dual_stack",
         ),
         pytest.param(service(clusterIPs=["198.51.100.1"]), [VIP], id="family_of_the_cluster_ip"),
+        pytest.param(service(vips=VIP6, clusterIPs=["2001:db8:1::1"]), [VIP6], id="and_of_ipv6"),
     ],
 )  # fmt: skip
 def test_where_vips_come_from(text: str, expected: list[str]) -> None:

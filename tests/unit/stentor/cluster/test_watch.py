@@ -121,13 +121,17 @@ async def test_a_burst_of_changes_ends_in_the_last_state(tmp_path: Path) -> None
 
 
 async def test_a_directory_put_in_place_later_is_taken(tmp_path: Path) -> None:
-    """As git-sync does it: the name leads to another directory from one moment to the next."""
+    """
+    As git-sync does it: the name leads to another directory from one moment to the next.
+
+    The long time between looks leaves it to the watch on the new directory to see the last change.
+    """
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     (tmp_path / "one/a.yaml").write_text(GOOD)
     (tmp_path / "two/a.yaml").write_text(OTHER)
     (tmp_path / "link").symlink_to("one")
-    async with watching(tmp_path / "link") as worlds:
+    async with aclosing(ManifestSource(tmp_path / "link", rescan_s=600).worlds()) as worlds:
         await world_where(worlds, has_vip("192.0.2.5"))
         (tmp_path / "next").symlink_to("two")
         (tmp_path / "next").rename(tmp_path / "link")

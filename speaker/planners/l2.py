@@ -99,12 +99,17 @@ def _judge(service: Service, rules: _Rules) -> ServicePlan:
     snapshot = rules.snapshot
     if service.refusal is not None or not service.vips:
         refusal = service.refusal or Refusal.NO_IP_ALLOCATED
-        return ServicePlan(service.key, (), _REFUSED[refusal])
+        return ServicePlan(key=service.key, cause=_REFUSED[refusal])
     pool = rules.pool_of(service.vips)
     if pool is None:
-        return ServicePlan(service.key, service.vips, Reason.IP_NOT_ALLOWED)
+        return ServicePlan(key=service.key, vips=service.vips, cause=Reason.IP_NOT_ALLOWED)
 
-    bare = ServicePlan(service.key, service.vips, Reason.NO_ENDPOINTS, options=service.options)
+    bare = ServicePlan(
+        key=service.key,
+        vips=service.vips,
+        cause=Reason.NO_ENDPOINTS,
+        options=service.options,
+    )
     endpoints = snapshot.world.endpoints.get(service.key, ())
     if not service.served_everywhere and not any(e.can_serve for e in endpoints):
         return bare

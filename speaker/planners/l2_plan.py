@@ -9,48 +9,44 @@ from stentor.address_sets import Vip
 from stentor.cluster.objects import Key, ServiceOptions
 
 
-@attrs.frozen
-class ServicePlan:
+@attrs.frozen(kw_only=True)
+class Decision:
     """
-    What one Service gets. `cause` is the finest reason; `reason` is the code MetalLB would log.
+    Who answers, and why the snapshot's node does or does not: `cause` is the finest reason.
 
     `candidates` are ranked best first and not filtered by liveness; `owner` is the first one
     alive. `interfaces` are those of the snapshot's node: None = all, () = none.
     """
 
-    key: Key
-    vips: tuple[Vip, ...]
     cause: Reason
     candidates: tuple[str, ...] = ()
     owner: str | None = None
     interfaces: tuple[str, ...] | None = ()
-    options: ServiceOptions = attrs.field(factory=ServiceOptions)
     is_mixed: bool = False  # a candidate runs no Stentor: our extras are off (Reason.MIXED_RING)
 
     @property
     def reason(self) -> Reason:
-        """The code in MetalLB's vocabulary."""
+        """The code that MetalLB would log."""
         return as_metallb_l2(self.cause)
 
 
-@attrs.frozen
-class VipPlan:
-    """What one VIP gets: the plan of its leading Service, interfaces of all its Services."""
+@attrs.frozen(kw_only=True)
+class ServicePlan(Decision):
+    """What one Service gets."""
+
+    key: Key
+    vips: tuple[Vip, ...] = ()
+    options: ServiceOptions = attrs.field(factory=ServiceOptions)
+
+
+@attrs.frozen(kw_only=True)
+class VipPlan(Decision):
+    """What one VIP gets: the decision for its leading Service, interfaces of all its Services."""
 
     vip: Vip
-    cause: Reason
-    candidates: tuple[str, ...]
-    owner: str | None
-    interfaces: tuple[str, ...] | None
     failback: bool
     refresh_s: float
     services: tuple[Key, ...]
-    is_mixed: bool
-
-    @property
-    def reason(self) -> Reason:
-        """The code in MetalLB's vocabulary."""
-        return as_metallb_l2(self.cause)
 
 
 @attrs.frozen

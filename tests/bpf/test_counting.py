@@ -83,6 +83,7 @@ def test_a_removed_vip_is_no_vip_but_keeps_the_chain_behind_it(
     behind = responder.run(program, Arp().build())
 
     assert (gone.verdict, behind.verdict) == (Verdict.PASS, Verdict.TX)
+    assert responder.exits() == {ExitReason.ARP_NOT_VIP: 1, ExitReason.ARP_ANSWERED: 1}
 
 
 def test_flipping_the_halves_changes_the_whole_table_at_once(

@@ -60,6 +60,9 @@ ND_MISSES: dict[str, dict[str, Any]] = {
     "length_an_option_long": {"length": 40},
     "option_of_length_zero": {"options": option(SLLAO, CLIENT_LLADDR, 0)},
     "option_past_the_end": {"options": option(SLLAO, CLIENT_LLADDR, 2)},
+    "unknown_option_past_the_end": {
+        "options": option(SLLAO, CLIENT_LLADDR) + option(77, bytes(6), 2)
+    },
     "sllao_of_two_units": {"options": option(SLLAO, CLIENT_LLADDR, 2) + bytes(8)},
     "sllao_is_a_group": {"options": option(SLLAO, BROADCAST)},
     "sllao_is_zero": {"options": option(SLLAO, bytes(6))},

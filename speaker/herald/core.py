@@ -13,11 +13,11 @@ from speaker.herald.docket import Docket
 from speaker.herald.exchange import Exchange
 from speaker.herald.facts import Claim, Fence, LinkFact, Message, State
 from speaker.herald.hands import Hands
+from speaker.herald.hearsay import Hearsay
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
 from speaker.herald.peers import HELLO_S
 from speaker.herald.requests import asks_of, declines_of
-from speaker.herald.ring import Ring
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
 from speaker.herald.seats import PlannedSeat, Seat, SeatReason
@@ -81,9 +81,9 @@ class HeraldCore:
         hands = Hands(world, teller, actions, ledger)
         rules = self._rules = Rules(world, claims, hands, docket.due, rng)
         names = Namesakes(config.node, config.instance)
-        self._ring = Ring(world, claims, docket, rules, tasks, actions, ledger, names, now)
-        self._ring.exchange = Exchange(
-            own, world.peers, claims, teller, tasks, actions, rng, ledger.count, self._ring
+        self._hearsay = Hearsay(world, claims, docket, rules, tasks, actions, ledger, names, now)
+        self._hearsay.exchange = Exchange(
+            own, world.peers, claims, teller, tasks, actions, rng, ledger.count, self._hearsay
         )
         self._is_joined = False
         self._catch_up_at: float | None = None
@@ -183,7 +183,7 @@ class HeraldCore:
         own.links = tuple(LinkFact(ln.name[:15], ln.lladdr, ln.epoch) for ln in world.links)
         own.hosts = frozenset(address.packed for address in host_addresses)
         world.next_hops = frozenset(address.packed for address in next_hops)
-        self._ring.hosts_changed()
+        self._hearsay.hosts_changed()
         self._docket.urge(self._docket.seats)
         self._settle(now)
 
@@ -243,34 +243,36 @@ class HeraldCore:
     def member_joined(self, node: str, address: Vip, now: float, *, stentor: bool | None) -> None:
         """A member is alive (again); `stentor`: its Meta has our marker; None = unknown."""
         self._world.now = max(self._world.now, now)
-        self._ring.joined(node, address, now, stentor=stentor)
+        self._hearsay.joined(node, address, now, stentor=stentor)
         self._settle(now)
 
     def member_updated(self, node: str, address: Vip, now: float, *, stentor: bool | None) -> None:
         """Address or Meta of a live member changed."""
         self._world.now = max(self._world.now, now)
-        self._ring.updated(node, address, stentor=stentor)
+        self._hearsay.updated(node, address, stentor=stentor)
         self._settle(now)
 
     def member_left(self, node: str, now: float, *, dead: bool) -> None:
         """A member was declared dead, or left."""
         self._world.now = max(self._world.now, now)
-        self._ring.left(node, now, dead=dead)
+        self._hearsay.left(node, now, dead=dead)
         self._settle(now)
 
     def name_conflict(self, node: str, address: str, now: float) -> None:
         """The ring saw `node` at a second address."""
-        self._ring.conflicted(node, address)
+        self._hearsay.conflicted(node, address)
         self._settle(now)
 
     def received(self, sender: str, payload: bytes, now: float) -> None:
         """A user message came; `sender` is its source address as text. Hostile bytes count."""
-        if (message := self._ring.decode(payload)) is not None and not isinstance(message, State):
+        if (message := self._hearsay.decode(payload)) is not None and not isinstance(
+            message, State
+        ):
             self._hear(message, payload, sender, now)
 
     def remote_state(self, payload: bytes, now: float) -> None:
         """User state of a push/pull came."""
-        if isinstance(message := self._ring.decode(payload), State):
+        if isinstance(message := self._hearsay.decode(payload), State):
             self._hear(message, payload, "push/pull", now)
 
     def local_state(self, now: float) -> bytes:
@@ -279,7 +281,7 @@ class HeraldCore:
 
     def _hear(self, message: Message, payload: bytes, sender: str, now: float) -> None:
         self._world.now = max(self._world.now, now)
-        self._ring.hear(message, payload, sender, now)
+        self._hearsay.hear(message, payload, sender, now)
         self._settle(now)
 
     # --- time
@@ -303,7 +305,7 @@ class HeraldCore:
     def _run(self, task: str, now: float) -> None:
         what, _, name = task.partition(":")
         if (peer := self._world.peers.get(name)) is not None:
-            self._ring.run(what, peer, now)
+            self._hearsay.run(what, peer, now)
             return
         match what:
             case "hello":

@@ -1,227 +1,245 @@
-"""The other heralds: members come and go, messages arrive, and seats are looked at again for it."""
+"""The ring and the ownership core, joined: membership in, user messages both ways, whom to join."""
 
-from typing import Final
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from random import Random
+from typing import assert_never
 
 import attrs
 
-from speaker.herald.actions import Action, Exit, Note, Vip
-from speaker.herald.agenda import Agenda
-from speaker.herald.claims import Claims
-from speaker.herald.docket import Docket
-from speaker.herald.errors import DecodeError
-from speaker.herald.exchange import Exchange
-from speaker.herald.facts import Ask, Claim, Decline, Hello, Message, State, Want, Word, decode
-from speaker.herald.ledger import Ledger
-from speaker.herald.namesake import Namesakes
-from speaker.herald.peers import FRESH_S, HAUNT_S, HEARD_S, MIXED_AFTER_S, Peer
-from speaker.herald.rules import Rules
-from speaker.herald.world import World
+from speaker.config import Settings, check_join
+from speaker.exits import ExitCode, FatalError
+from speaker.gossip.config import LAN, WAN
+from speaker.gossip.errors import BindError, MessageTooLargeError
+from speaker.gossip.keyring import Keyring
+from speaker.gossip.messages import NodeState
+from speaker.gossip.outputs import (
+    Event,
+    LeaveFinished,
+    Member,
+    MemberCleared,
+    MemberJoined,
+    MemberLeft,
+    MemberSuspected,
+    MemberUpdated,
+    MergeDone,
+    MergeFailed,
+    NameConflict,
+    StateReceived,
+    UserReceived,
+)
+from speaker.gossip.state import Swim
+from speaker.gossip.transport import Gossip, overhead_bytes
+from speaker.gossip.wire import Wire
+from speaker.herald.core import HeraldCore
+from speaker.herald.joins import Joins, Target
+from stentor.logging import Log
 
-MAX_PEERS: Final = 1024
+Address = IPv4Address | IPv6Address
+
+# Meta of every Stentor member; constant, since MetalLB re-syncs everything when a Meta changes.
+MARKER = b"stentor/1"
+JOIN_EVERY_S = 0.1
+JOIN_WITHIN_S = 2.0  # a silent target delays the start twice; memberlist's own limit is 10 s
+DISCARD_PORT = 9  # RFC 863; a connected UDP socket sends nothing
 
 
-@attrs.define
+def advertised(settings: Settings, own: Iterable[Address]) -> Address:
+    """
+    Choose the address that members are told: the flag's, the bound one, the one that routes to a
+    join target, else the first of this host's `own`, else loopback.
+    """
+    if settings.gossip_advertise:
+        return ip_address(settings.gossip_advertise)
+    bound = ip_address(settings.gossip_bind)
+    if not bound.is_unspecified:
+        return bound
+    for target in settings.join:
+        source = _source_towards(check_join(target)[0])
+        if source is not None and (bound.version == 6 or source.version == 4):
+            return source
+    usable = [a for a in own if not a.is_link_local and not a.is_loopback]
+    usable.sort(key=lambda address: (address.version, int(address)))
+    return usable[0] if usable else ip_address("127.0.0.1")
+
+
+def _source_towards(host: str) -> Address | None:
+    try:
+        literal = ip_address(host)
+    except ValueError:
+        return None
+    family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, DISCARD_PORT))
+        except OSError:
+            return None
+        return ip_address(probe.getsockname()[0].partition("%")[0])
+
+
+@attrs.define(eq=False)
 class Ring:
     """
-    What memberlist and the peers tell. It changes peers and claims; it judges nothing.
+    The herald's place in the ring. `settle` is called after everything that the core was told.
 
-    Tasks it puts on the agenda carry the name of a node: see `run`.
+    Without a gossip address there is no ring: `run` then only waits, and the start is settled.
     """
 
-    world: World
-    claims: Claims
-    docket: Docket
-    rules: Rules
-    tasks: Agenda[str]
-    actions: list[Action]
-    ledger: Ledger
-    namesakes: Namesakes
-    born_at: float
-    exchange: Exchange = attrs.field(init=False)
+    settings: Settings
+    core: HeraldCore
+    settle: Callable[[], None]
+    log: Log
+    gossip: Gossip | None = None
+    _joins: Joins = attrs.field(factory=Joins)
+    _asked: list[Target] = attrs.field(factory=list)
+    _is_plan_known: bool = False
+    _is_settled: bool = False
 
-    # --- memberlist
-
-    def joined(self, node: str, address: Vip, now: float, *, stentor: bool | None) -> None:
-        """A member is alive (again)."""
-        if node == self.world.own.node or (peer := self._peer(node)) is None:
+    def open(self, keyring: Keyring | None, own: Iterable[Address], rng: Random) -> None:
+        """Make this node's member; `own` are the addresses of this host."""
+        settings = self.settings
+        if not settings.gossip_bind:
             return
-        peer.is_member = peer.is_alive = True
-        peer.joined_at, peer.died_at = now, None
-        peer.address, peer.marker = address, stentor
-        for task in (f"doubt:{node}", f"ghost:{node}"):
-            self.tasks.cancel(task)
-        self.tasks.set(f"kind:{node}", now + MIXED_AFTER_S)
-        if not peer.is_foreign(now):
-            self.exchange.teller.greet(now, peer)
-        if peer.hello is not None:
-            self.exchange.meet(peer, now)
-        self.refresh()
+        config = WAN if settings.gossip_wan else LAN
+        wire = Wire(keyring=keyring)
+        swim = Swim(
+            name=settings.node,
+            address=advertised(settings, own),
+            port=settings.gossip_port,
+            config=config,
+            rng=rng,
+            meta=MARKER,
+            local_state=lambda _is_join: self.core.local_state(self._now()),
+            overhead_bytes=overhead_bytes(wire),
+        )
+        self.gossip = Gossip(
+            swim, wire, config, settings.gossip_bind, settings.gossip_port, self._on_event, self.log
+        )
 
-    def updated(self, node: str, address: Vip, *, stentor: bool | None) -> None:
-        """Address or Meta of a live member changed."""
-        if node == self.world.own.node or (peer := self._peer(node)) is None:
+    async def run(self) -> None:
+        """Serve until cancelled. Raises FatalError when the port is taken."""
+        if self.gossip is None:
+            await asyncio.get_running_loop().create_future()
             return
-        peer.address, peer.marker = address, stentor
-        self.refresh()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._serve(self.gossip))
+            await self.gossip.started()
+            while True:
+                asked, self._asked = self._asked, []
+                for target in (*self._joins.due(self._now(), self._up()), *asked):
+                    group.create_task(self._join(self.gossip, target))
+                self._settle_joins()
+                await asyncio.sleep(JOIN_EVERY_S)
 
-    def left(self, node: str, now: float, *, dead: bool) -> None:
-        """
-        A member was declared dead, or left.
-
-        One death message of anybody is believed by all of a memberlist ring, and after a healed
-        cut late ones go round. While we hear the herald itself, it is not dead to us.
-        """
-        peer = self.world.peers.get(node)
-        if peer is None or not peer.is_member:
-            return
-        peer.is_member = False
-        peer.died_at = now if dead else None
-        self.tasks.sooner("haunt", now + HAUNT_S)
-        if dead and now - peer.heard_at < HEARD_S:
-            self.actions.append(Note("member_death_doubted", {"node": node}))
-            self.tasks.set(f"doubt:{node}", peer.heard_at + FRESH_S)
-        else:
-            self._lose(peer)
-        self.refresh()
-
-    def conflicted(self, node: str, address: str) -> None:
-        """The ring saw `node` at a second address."""
-        if node == self.world.own.node and not self.world.is_started:
-            self._give_way(f"node name {node} is taken by a live member at {address}")
-        else:
-            self.ledger.count("name_conflicts")
-            self.actions.append(Note("name_conflicted", {"node": node, "address": address}))
-
-    # --- messages
-
-    def decode(self, payload: bytes) -> Message | None:
-        """Octets to message; what is none of ours, or broken, is counted."""
+    async def _serve(self, gossip: Gossip) -> None:
         try:
-            message = decode(payload)
-        except DecodeError:
-            self.ledger.count("messages_malformed")
-            return None
-        if message is None:
-            self.ledger.count("messages_foreign")
-        return message
+            await gossip.run()
+        except BindError as exc:
+            raise FatalError(
+                ExitCode.UNAVAILABLE, "port_taken", f"{exc}; see --ml-bindport"
+            ) from exc
 
-    def hear(self, message: Message, payload: bytes, sender: str, now: float) -> None:
-        """Take a message in."""
-        hello = message.hello if isinstance(message, State) else message
-        author: str = message.via if isinstance(message, Want) else getattr(hello, "node", "")
-        if author == self.world.own.node:
-            if isinstance(hello, Hello):
-                self._hear_namesake(hello, sender, now)
-            return
-        if author and self._peer(author) is None:
-            return
-        match message:
-            case Ask():
-                self._hear_ask(message, now)
-            case Decline():
-                for key in message.vips:
-                    if (seat := self.docket.seats.get(key)) is not None:
-                        self.rules.decline(seat, message.node)
-                        self.docket.urge_one(key)
-            case _:
-                self.exchange.hear(message, payload, sender, now)
+    def plan_known(self, targets: Iterable[str], own: Iterable[Address]) -> None:
+        """Take the join targets of the plan, besides those of the flags; with it all are known."""
+        default = self.settings.gossip_port
+        split = [check_join(target) for target in (*self.settings.join, *targets)]
+        mine = {str(address) for address in own}
+        self._joins.seek((host, port or default) for host, port in split if host not in mine)
+        self._is_plan_known = True
+        self._settle_joins()
 
-    def _hear_ask(self, ask: Ask, now: float) -> None:
-        for key in ask.vips:
-            if (seat := self.docket.seats.get(key)) is not None and seat.mine:
-                seat.asked_by, seat.asked_at = ask.node, now
-                self.docket.urge_one(key)
+    def rejoin(self, node: str) -> None:
+        """Exchange state with a member that the ring takes for dead."""
+        member = None if self.gossip is None else self.gossip.swim.member(node)
+        if member is not None:
+            self._asked.append(member.endpoint)
 
-    def _hear_namesake(self, hello: Hello, sender: str, now: float) -> None:
-        age_s = now - self.born_at
-        verdict = self.namesakes.judge(hello, age_s=age_s, started=self.world.is_started, now=now)
-        if verdict.is_live:
-            self.ledger.count("namesakes_heard")
-        if verdict.we_go:
-            self._give_way(f"another live instance of node {hello.node} is at {sender}")
+    def send(self, node: str, payload: bytes) -> None:
+        """Send a user message to one member, best effort."""
+        if self.gossip is not None:
+            self._guarded(lambda gossip: gossip.send_user(node, payload))
 
-    def _give_way(self, message: str) -> None:
-        if not self.world.is_duplicate:
-            self.world.is_duplicate = True
-            self.docket.urge(self.docket.seats)
-            self.actions.append(Exit(message))
+    def broadcast(self, payload: bytes, key: str) -> None:
+        """Gossip a user message."""
+        if self.gossip is not None:
+            self._guarded(lambda gossip: gossip.broadcast_user(payload, key))
 
-    # --- what the exchange tells (Listener)
+    def _guarded(self, send: Callable[[Gossip], None]) -> None:
+        assert self.gossip is not None
+        try:
+            send(self.gossip)
+        except MessageTooLargeError as exc:
+            self.log.error("message_too_large", message=str(exc))
 
-    def word_changed(self, node: str, key: bytes, before: Word | None, word: Word) -> None:
-        """`node` says something new about a seat."""
-        seat = self.docket.seats.get(key)
-        if seat is None:
-            return
-        seat.counter = max(seat.counter, word.counter)
-        if word.claim:
-            if not seat.mine and (before is None or not before.claim):
-                seat.moved_at = self.world.now
-        elif before is not None and before.claim and not word.to:
-            self.rules.let_go(seat)
-        self.docket.urge_one(key)
+    def members(self) -> tuple[Member, ...]:
+        """Everybody in the ring, ourselves included."""
+        return () if self.gossip is None else self.gossip.swim.members
 
-    def peer_turned(self, peer: Peer) -> None:
-        """Flags, links or kind of a peer are others now."""
-        self.refresh()
+    async def leave(self, within_s: float) -> None:
+        """Say goodbye."""
+        if self.gossip is not None:
+            await self.gossip.leave(within_s)
 
-    def hosts_changed(self) -> None:
-        """A node has other addresses of its own now."""
-        self.docket.urge(self.world.refresh_untouchable())
+    # --- joining
 
-    # --- time
+    def _up(self) -> list[Target]:
+        return [member.endpoint for member in self.members() if member.is_up]
 
-    def run(self, what: str, peer: Peer, now: float) -> None:
-        """Do a task that has fallen due for a peer."""
-        match what:
-            case "repeat":
-                self.exchange.teller.repeat(peer, now)
-            case "want":
-                self.exchange.want(peer, now)
-            case "kind":
-                self.refresh()
-            case "doubt" if not peer.is_member:
-                if peer.is_fresh(now):
-                    self.tasks.set(f"doubt:{peer.name}", peer.heard_at + FRESH_S)
-                else:
-                    self._lose(peer)
-            case "ghost" if not peer.is_alive:
-                peer.hello = None
-                self._bury(peer)
-            case _:
+    async def _join(self, gossip: Gossip, target: Target) -> None:
+        try:
+            async with asyncio.timeout(JOIN_WITHIN_S):
+                why = await gossip.join(*target)
+        except TimeoutError:
+            why = f"no answer within {JOIN_WITHIN_S} s"
+        self._joins.note(target, merged=why is None, now=self._now())
+        host, port = target
+        if why is None:
+            self.log.info("ring_joined", host=host, port=port)
+        else:
+            self.log.warn("join_failed", host=host, port=port, message=why)
+        self._settle_joins()
+
+    def _settle_joins(self) -> None:
+        if self._is_plan_known and not self._is_settled and self._joins.is_settled(self._up()):
+            self._is_settled = True
+            self.core.join_settled(self._now())
+            self.settle()
+
+    # --- events
+
+    def _on_event(self, event: Event) -> None:  # noqa: C901 - one case for each event
+        now = self._now()
+        match event:
+            case MemberJoined(member):
+                self.log.info("member_joined", name=member.name, address=member.address)
+                stentor = member.meta == MARKER
+                self.core.member_joined(member.name, member.address, now, stentor=stentor)
+            case MemberUpdated(member):
+                stentor = member.meta == MARKER
+                self.core.member_updated(member.name, member.address, now, stentor=stentor)
+            case MemberLeft(member):
+                dead = member.state is not NodeState.LEFT
+                self.core.member_left(member.name, now, dead=dead)
+            case MemberSuspected(member, accuser):
+                self.log.warn("member_suspected", name=member.name, accuser=accuser)
+            case MemberCleared(member):
+                self.log.info("member_cleared", name=member.name)
+            case NameConflict(member, claimed):
+                self.core.name_conflict(member.name, f"{claimed[0]}:{claimed[1]}", now)
+            case UserReceived(payload, source, _):
+                self.core.received(source[0], payload, now)
+            case StateReceived(payload):
+                self.core.remote_state(payload, now)
+            case MergeFailed(to, _, why):
+                self.log.debug("merge_failed", host=to[0], port=to[1], message=why)
+            case MergeDone() | LeaveFinished():
                 pass
+            case _:
+                assert_never(event)
+        self.settle()
 
-    def refresh(self) -> None:
-        """Members or their flags may have changed."""
-        if self.world.refresh_peers():
-            self.docket.members_changed()
-        self.hosts_changed()
-
-    # --- how
-
-    def _peer(self, node: str) -> Peer | None:
-        peers = self.world.peers
-        peer = peers.get(node)
-        if peer is None:
-            if len(peers) >= MAX_PEERS:
-                self.ledger.count("peers_refused")
-                return None
-            peer = peers[node] = Peer(node)
-        return peer
-
-    def _lose(self, peer: Peer) -> None:
-        event = "member_left" if peer.died_at is None else "member_died"
-        self.actions.append(Note(event, {"node": peer.name, "seats": peer.words.active}))
-        peer.is_alive, peer.hello, peer.unacked = False, None, {}
-        self._bury(peer)
-
-    def _bury(self, peer: Peer) -> None:
-        """Nothing that a member said counts any more."""
-        self.refresh()
-        keys = [key for key, word in peer.words.by_seat.items() if word.claim]
-        peer.words.clear()
-        for key in keys:
-            self.claims.put(key, peer.name, Word(Claim.NONE, 0, "", 0))
-            if (seat := self.docket.seats.get(key)) is not None:
-                self.rules.let_go(seat)
-                self.docket.urge_one(key)
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -138,14 +138,8 @@ class Story:
     def start(self) -> str:
         """Bring the lab up and wait until all nodes agree who owns what."""
         self.lab.up()
-        planned = views.planned_owners(self.lab)
-        seen = self._await(
-            self._holders_while_all_run,
-            lambda now: not now.silent and now.agreed == planned,
-            START_WITHIN_S,
-            "the planned owners do not own",
-        )
-        self.owners = seen.agreed
+        self.owners = views.planned_owners(self.lab)
+        self._await_owners(START_WITHIN_S, "the planned owners do not own")
         each = {
             node.name: sum(holder == node.name for holder in self.owners.values())
             for node in self.lab.topology.nodes
@@ -208,12 +202,7 @@ class Story:
             f"no new {target}",
         )
         back_s = time.monotonic() - since
-        seen = self._await(
-            lambda: views.holders(self.lab),
-            lambda now: not now.silent and now.agreed == self.owners,
-            RESTART_WITHIN_S,
-            "VIPs moved",
-        )
+        seen = self._await_owners(RESTART_WITHIN_S, "VIPs moved")
         time.sleep(SETTLE_S)
         tallies = self._nothing_lost(since)
         questions = sum(tally.asked for tally in tallies)
@@ -249,12 +238,7 @@ class Story:
     def healed(self) -> str:
         """Plug the owner in again; in the end all agree on one owner for each VIP."""
         self.lab.heal(self.owner)
-        seen = self._await(
-            lambda: views.holders(self.lab),
-            lambda now: not now.silent and now.agreed == self.owners,
-            RETURN_WITHIN_S,
-            "the VIPs did not return",
-        )
+        seen = self._await_owners(RETURN_WITHIN_S, "the VIPs did not return")
         time.sleep(SETTLE_S)
         heard = client.answers(self.lab, self.vip)
         if heard != (self.owner.lladdr_text,):
@@ -271,6 +255,15 @@ class Story:
         return "no namespace, process, mount or file left"
 
     # -- parts -----------------------------------------------------------------------------------
+
+    def _await_owners(self, within_s: float, otherwise: str) -> views.Holders:
+        """Wait until every node names the same owners as at the start."""
+        return self._await(
+            self._holders_while_all_run,
+            lambda now: not now.silent and now.agreed == self.owners,
+            within_s,
+            otherwise,
+        )
 
     def _holders_while_all_run(self) -> views.Holders:
         """Who holds what. Raises StepFailed as soon as a speaker has given up: no use to wait."""

@@ -1,4 +1,4 @@
-"""What goes wrong in a run: a list of values, drawn from a seed, from Hypothesis, or written down."""
+"""What goes wrong in a run: values drawn from a seed, drawn by Hypothesis, or written down."""
 
 import enum
 import random

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from math import inf
 from typing import Protocol
@@ -156,8 +157,8 @@ class Host:
         else:
             rows.clear()
             self.table.enter()
-        self._tell_interfaces()
-        self._do(swim.start(now))
+        self.tell_interfaces()
+        self.do(swim.start(now))
         self._join()
         if not self.agent_silent:
             self.wires.engine.at(now + 0.05, self.plan_sent, self.herald)
@@ -230,7 +231,8 @@ class Host:
         """SIGTERM."""
         self.deliver("leave")
 
-    def _tell_interfaces(self) -> None:
+    def tell_interfaces(self) -> None:
+        """What netlink says."""
         assert self.herald is not None
         links = [Link("eth0", self.table.lladdr, carrier=self.carrier)]
         gateway = ip_address("198.51.100.254")
@@ -247,31 +249,7 @@ class Host:
             if len(self.backlog) < BACKLOG:
                 self.backlog.append((what, args))
             return
-        now = self.wires.engine.now
-        core, swim = herald.core, herald.swim
-        match what, args:
-            case "packet", (messages, source):
-                self._do(swim.receive(messages, source, now))  # type: ignore[arg-type]
-            case "answer", (exchange, reply):
-                self._do(swim.push_pull_answered(exchange, reply, now))  # type: ignore[arg-type]
-            case "failed", (exchange, why):
-                self._do(swim.push_pull_failed(exchange, str(why), now))  # type: ignore[arg-type]
-            case "stream_ack", (seq_no,):
-                self._do(swim.stream_acked(seq_no, now))  # type: ignore[arg-type]
-            case "probed", (vip, lladdr):
-                core.probe_answered(vip, lladdr, now)  # type: ignore[arg-type]
-            case "plan", ():
-                core.set_plan(self.plan, now)
-            case "agent", ():
-                core.agent_heard(now)
-            case "interfaces", ():
-                self._tell_interfaces()
-            case "leave", ():
-                core.leave(now)
-            case "left", ():
-                self._do(swim.leave(now))
-            case _:
-                raise AssertionError(what)
+        _INPUTS[what](self, herald, *args)
         self._after()
 
     def push_pull(self, request: PushPull, source: Endpoint) -> PushPull | None:
@@ -281,7 +259,7 @@ class Host:
         reply, outputs = self.herald.swim.push_pull_requested(
             request, source, self.wires.engine.now
         )
-        self._do(outputs)
+        self.do(outputs)
         self._after()
         return reply
 
@@ -291,7 +269,8 @@ class Host:
 
     # --- carrying out
 
-    def _do(self, outputs: list[Output]) -> None:
+    def do(self, outputs: list[Output]) -> None:
+        """Carry out what Swim asks for, and tell the core what Swim tells."""
         herald = self.herald
         assert herald is not None
         core, now = herald.core, self.wires.engine.now
@@ -307,27 +286,34 @@ class Host:
                     self.wires.stream_ping(self.name, output)
                 case StateReceived():
                     core.remote_state(output.payload, now)
-                case MemberJoined(member):
-                    core.member_joined(
-                        member.name, member.address, now, stentor=member.meta == META
-                    )
-                case MemberUpdated(member):
-                    core.member_updated(
-                        member.name, member.address, now, stentor=member.meta == META
-                    )
-                case MemberLeft(member):
-                    core.member_left(member.name, now, dead=member.state == NodeState.DEAD)
-                case MergeDone() if output.is_join:
-                    herald.seeds.pop(output.to, None)
-                case MergeFailed() if output.is_join and output.to in herald.seeds:
-                    herald.seeds[output.to] += 1
-                case NameConflict(member, claimed):
-                    core.name_conflict(member.name, claimed[0], now)
+                case MergeDone() | MergeFailed() if output.is_join:
+                    self._joined(herald, output)
                 case _:
-                    pass
+                    self._member(core, output, now)
         if not herald.is_settled and all(failures >= 2 for failures in herald.seeds.values()):
             herald.is_settled = True
             core.join_settled(now)
+
+    @staticmethod
+    def _member(core: HeraldCore, output: Output, now: float) -> None:
+        match output:
+            case MemberJoined(member):
+                core.member_joined(member.name, member.address, now, stentor=member.meta == META)
+            case MemberUpdated(member):
+                core.member_updated(member.name, member.address, now, stentor=member.meta == META)
+            case MemberLeft(member):
+                core.member_left(member.name, now, dead=member.state == NodeState.DEAD)
+            case NameConflict(member, claimed):
+                core.name_conflict(member.name, claimed[0], now)
+            case _:
+                pass
+
+    @staticmethod
+    def _joined(herald: Herald, output: MergeDone | MergeFailed) -> None:
+        if isinstance(output, MergeDone):
+            herald.seeds.pop(output.to, None)
+        elif output.to in herald.seeds:
+            herald.seeds[output.to] += 1
 
     def _join(self) -> None:
         herald = self.herald
@@ -337,7 +323,7 @@ class Host:
         if self.runs and herald.seeds:
             up = {(str(member.address), PORT) for member in herald.swim.up}
             targets = [seed for seed in herald.seeds if seed not in up]
-            self._do(herald.swim.join(targets, now))
+            self.do(herald.swim.join(targets, now))
         tries = min(herald.seeds.values(), default=0)
         delay = JOIN_AGAIN_S[min(tries, len(JOIN_AGAIN_S) - 1)]
         self.wires.engine.at(now + delay, self._join_again, herald)
@@ -376,11 +362,11 @@ class Host:
             case Probe():
                 self.wires.probe(self.name, action.vip)
             case Send():
-                self._do(swim.send_user(action.node, action.payload))
+                self.do(swim.send_user(action.node, action.payload))
             case Broadcast():
                 swim.broadcast_user(action.payload, action.key, now)
             case Rejoin():
-                self._do(swim.join([(action.sender, PORT)], now))
+                self.do(swim.join([(action.sender, PORT)], now))
             case Note():
                 self.wires.log(self.name, f"{action.event} {action.fields}")
             case Exit():
@@ -418,5 +404,32 @@ class Host:
         herald.core.tick(now)
         self._act()
         if herald is self.herald:
-            self._do(herald.swim.tick(now))
+            self.do(herald.swim.tick(now))
             self._after()
+
+
+def _now(host: Host) -> float:
+    return host.wires.engine.now
+
+
+# What can come to a herald, in the words of `deliver`.
+_INPUTS: dict[str, Callable[..., None]] = {
+    "packet": lambda host, herald, messages, source: host.do(
+        herald.swim.receive(messages, source, _now(host))
+    ),
+    "answer": lambda host, herald, exchange, reply: host.do(
+        herald.swim.push_pull_answered(exchange, reply, _now(host))
+    ),
+    "failed": lambda host, herald, exchange, why: host.do(
+        herald.swim.push_pull_failed(exchange, why, _now(host))
+    ),
+    "stream_ack": lambda host, herald, seq_no: host.do(
+        herald.swim.stream_acked(seq_no, _now(host))
+    ),
+    "probed": lambda host, herald, vip, lladdr: herald.core.probe_answered(vip, lladdr, _now(host)),
+    "plan": lambda host, herald: herald.core.set_plan(host.plan, _now(host)),
+    "agent": lambda host, herald: herald.core.agent_heard(_now(host)),
+    "interfaces": lambda host, herald: host.tell_interfaces(),
+    "leave": lambda host, herald: herald.core.leave(_now(host)),
+    "left": lambda host, herald: host.do(herald.swim.leave(_now(host))),
+}

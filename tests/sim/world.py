@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from tests.sim.judge import Judge
 
 PLANNED = {Kind.AGENT, Kind.PLAN, Kind.SHRINK, Kind.WITHDRAW}
+Steps = tuple[Callable[[], None], Callable[[], None]]
 REFUSED_S = 0.001
+
+
+def _nothing() -> None:
+    """End of what needs no end."""
 
 
 class World:
@@ -230,52 +235,48 @@ class World:
             self.torn_at = self.engine.now
             self.torn_until = max(self.torn_until, self.engine.now + lasting)
 
-    def _steps(self, fault: Fault) -> tuple[Callable[[], None], Callable[[], None]]:
-        hosts = [self.hosts[name] for name in fault.nodes]
-        rng = random.Random(fault.seed)
+    def _steps(self, fault: Fault) -> Steps:
+        """How a fault begins and how it ends."""
+        host, name = self.hosts[fault.nodes[0]], fault.nodes[0]
+        skew_s, rng = fault.amount, random.Random(fault.seed)
+        vip = self.vips[fault.seed % len(self.vips)]
+        paths = self._paths(fault)
+        if fault.kind in {Kind.KILL, Kind.FREEZE}:
+            self._look_later(LEASE_S)
+        table: dict[Kind, Steps] = {
+            Kind.CRASH: (self._each(fault, Host.power_off), self._each(fault, Host.power_on)),
+            Kind.KILL: (self._each(fault, Host.kill), self._each(fault, Host.start)),
+            Kind.FREEZE: (self._each(fault, lambda h: h.freeze(fault.duration)), _nothing),
+            Kind.CARRIER: (
+                lambda: self._carrier(host, paths, up=False),
+                lambda: self._carrier(host, paths, up=True),
+            ),
+            Kind.LOSS: (lambda: self._weather(loss=fault.amount), self._weather),
+            Kind.SLOW: (lambda: self._weather(slow=fault.amount), self._weather),
+            Kind.AGENT: (
+                lambda: self._hush(host, silent=True),
+                lambda: self._hush(host, silent=False),
+            ),
+            Kind.LEAVE: (lambda: self._leave(host), host.start),
+            Kind.PLAN: (lambda: self._rerank(skew_s, rng), _nothing),
+            Kind.SHRINK: (
+                lambda: self._exclude(name, 1, skew_s, rng),
+                lambda: self._exclude(name, -1, skew_s, rng),
+            ),
+            Kind.WITHDRAW: (
+                lambda: self._withdraw(vip, 1, skew_s, rng),
+                lambda: self._withdraw(vip, -1, skew_s, rng),
+            ),
+        }
+        cut: Steps = (lambda: self.segment.cut(paths), lambda: self.segment.heal(paths))
+        return table.get(fault.kind, cut)
 
-        def each(method: Callable[[Host], None]) -> Callable[[], None]:
-            return lambda: [method(host) for host in hosts] and None
+    def _each(self, fault: Fault, method: Callable[[Host], None]) -> Callable[[], None]:
+        def do() -> None:
+            for name in fault.nodes:
+                method(self.hosts[name])
 
-        match fault.kind:
-            case Kind.CRASH:
-                return each(Host.power_off), each(Host.power_on)
-            case Kind.KILL:
-                self._look_later(LEASE_S)
-                return each(Host.kill), each(Host.start)
-            case Kind.FREEZE:
-                self._look_later(LEASE_S)
-                return each(lambda host: host.freeze(fault.duration)), lambda: None
-            case Kind.CUT | Kind.ONE_WAY | Kind.DEAF | Kind.MUTE:
-                paths = self._paths(fault)
-                return lambda: self.segment.cut(paths), lambda: self.segment.heal(paths)
-            case Kind.CARRIER:
-                paths = self._paths(fault)
-                return lambda: self._carrier(hosts[0], paths, up=False), lambda: self._carrier(
-                    hosts[0], paths, up=True
-                )
-            case Kind.LOSS:
-                return lambda: self._weather(loss=fault.amount), self._weather
-            case Kind.SLOW:
-                return lambda: self._weather(slow=fault.amount), self._weather
-            case Kind.AGENT:
-                return lambda: self._hush(hosts[0], silent=True), lambda: self._hush(
-                    hosts[0], silent=False
-                )
-            case Kind.LEAVE:
-                return lambda: self._leave(hosts[0]), hosts[0].start
-            case Kind.PLAN:
-                return lambda: self._rerank(fault.amount, rng), lambda: None
-            case Kind.SHRINK:
-                name = fault.nodes[0]
-                return lambda: self._exclude(name, 1, fault.amount, rng), lambda: self._exclude(
-                    name, -1, fault.amount, rng
-                )
-            case Kind.WITHDRAW:
-                vip = self.vips[fault.seed % len(self.vips)]
-                return lambda: self._withdraw(vip, 1, fault.amount, rng), lambda: self._withdraw(
-                    vip, -1, fault.amount, rng
-                )
+        return do
 
     def _paths(self, fault: Fault) -> list[tuple[str, str]]:
         inside = set(fault.nodes)

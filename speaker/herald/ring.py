@@ -133,6 +133,11 @@ class Ring:
                 self._settle_joins()
                 await asyncio.sleep(JOIN_EVERY_S)
 
+    async def started(self) -> None:
+        """Return once the sockets are open."""
+        if self.gossip is not None:
+            await self.gossip.started()
+
     async def _serve(self, gossip: Gossip) -> None:
         try:
             await gossip.run()

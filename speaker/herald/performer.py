@@ -1,0 +1,181 @@
+"""Carries out what the ownership core wants: in the table, on the wire, on lo, in the log."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from typing import assert_never
+
+import attrs
+
+from speaker.dataplane import DataPlane, VipRow, Voice
+from speaker.herald.actions import (
+    Action,
+    Announce,
+    Broadcast,
+    Exit,
+    Note,
+    Probe,
+    Quiet,
+    Rejoin,
+    Send,
+    Speak,
+    Unlist,
+)
+from speaker.herald.alarm import Alarm
+from speaker.herald.frames import Vip
+from speaker.herald.link import PlannedVip
+from speaker.herald.lo import LoBinder
+from speaker.herald.ring import Ring
+from speaker.herald.segments import Segments
+from stentor.logging import Log
+
+DEFAULT_REFRESH_S = 60.0
+
+
+@attrs.define(eq=False)
+class Performer:
+    """
+    The hands of the herald.
+
+    `lo` None: VIPs are not bound. `give_way(message)` is called when this node must end.
+    """
+
+    plane: DataPlane
+    segments: Segments
+    ring: Ring
+    lo: LoBinder | None
+    release_grace_s: float
+    give_way: Callable[[str], None]
+    log: Log
+    interfaces: dict[Vip, frozenset[str] | None] = attrs.field(factory=dict)
+    _refresh_s: dict[Vip, float] = attrs.field(factory=dict)
+    _lo_alarm: Alarm = attrs.field(init=False)
+    _table_alarm: Alarm = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lo_alarm = Alarm(self._step_lo)
+        self._table_alarm = Alarm(self._step_table)
+
+    def take_plan(self, planned: Iterable[PlannedVip]) -> None:
+        """Note where each VIP is advertised and how often refreshed; move rows that it moves."""
+        vips = {ip_address(each.vip): each for each in planned}
+        self.interfaces = {vip: names(each.interfaces) for vip, each in vips.items()}
+        self._refresh_s = {vip: each.refresh_s for vip, each in vips.items()}
+        self.plane.put(
+            [
+                attrs.evolve(row, interfaces=self.interfaces[vip])
+                for vip, row in self.plane.rows().items()
+                if vip in self.interfaces and row.interfaces != self.interfaces[vip]
+            ]
+        )
+        self._fill_table()
+
+    def resume(self, row: VipRow) -> None:
+        """Go on with a seat that the herald before us held."""
+        self.segments.resume(row.vip, row.interfaces, self._refresh_of(row.vip))
+        self._hold_on_lo(row.vip)
+
+    def perform(self, actions: list[Action]) -> None:
+        """Carry out in order, but the table first: who announces or says TAKE answers already."""
+        self._flip(actions)
+        for action in actions:
+            self._perform_one(action)
+
+    def close(self) -> None:
+        """Do nothing more; what was bound stays."""
+        self._lo_alarm.cancel()
+        self._table_alarm.cancel()
+        self.segments.close()
+
+    def _perform_one(self, action: Action) -> None:
+        match action:
+            case Speak() | Unlist():
+                pass  # `_flip` has done it
+            case Announce(vip, why):
+                self.log.info("vip_announced", vip=vip, reason=why)
+                self.segments.announce(vip, self.interfaces.get(vip), self._refresh_of(vip))
+            case Quiet(vip):
+                self.segments.quiet(vip)
+            case Probe(vip):
+                self.segments.probe(vip, self.interfaces.get(vip))
+            case Send(node, payload):
+                self.ring.send(node, payload)
+            case Broadcast(payload, key):
+                self.ring.broadcast(payload, key)
+            case Rejoin(node):
+                self.ring.rejoin(node)
+            case Note(event, fields):
+                self.log.info(event, **fields)
+            case Exit(message):
+                self.give_way(message)
+            case _:
+                assert_never(action)
+
+    # --- the table
+
+    def _flip(self, actions: Iterable[Action]) -> None:
+        rows: Mapping[Vip, VipRow] = self.plane.rows()
+        puts: dict[Vip, VipRow] = {}
+        for action in actions:
+            match action:
+                case Speak(vip, said, lladdr):
+                    voice = Voice(int(said))  # the same numbers, of bpf/include/layout.h
+                    self._follow_on_lo(vip, voice, rows.get(vip))
+                    if vip in rows and vip not in puts:
+                        self.plane.speak(vip, voice, lladdr)
+                    else:
+                        puts[vip] = VipRow(vip, voice, self.interfaces.get(vip), lladdr)
+                case Unlist(vip):
+                    puts.pop(vip, None)
+                    self.plane.remove([vip])
+                    self._drop_from_lo(vip)
+                case _:
+                    pass
+        self.plane.put(puts.values())
+        self._fill_table()
+
+    def _fill_table(self) -> None:
+        if self.plane.pending and not self._table_alarm.is_set:
+            self._table_alarm.set(self._now())
+
+    def _step_table(self) -> None:
+        self.plane.step(self._now())
+        self._fill_table()
+
+    # --- lo
+
+    def _follow_on_lo(self, vip: Vip, voice: Voice, before: VipRow | None) -> None:
+        if voice is Voice.HELD:
+            self._hold_on_lo(vip)
+        elif voice is Voice.GIVEN and self.lo is not None:
+            self.lo.release(vip, self._now(), self.release_grace_s)
+            self._lo_alarm.set(self.lo.next_due())
+        elif before is None or before.voice is not Voice.GIVEN:
+            self._drop_from_lo(vip)
+
+    def _hold_on_lo(self, vip: Vip) -> None:
+        if self.lo is not None:
+            self.lo.hold(vip, self._now())
+            self._lo_alarm.set(self.lo.next_due())
+
+    def _drop_from_lo(self, vip: Vip) -> None:
+        if self.lo is not None:
+            self.lo.drop(vip)
+            self._lo_alarm.set(self.lo.next_due())
+
+    def _step_lo(self) -> None:
+        if self.lo is not None:
+            self.lo.step(self._now())
+            self._lo_alarm.set(self.lo.next_due())
+
+    def _refresh_of(self, vip: Vip) -> float:
+        return self._refresh_s.get(vip, DEFAULT_REFRESH_S)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def names(interfaces: Iterable[str] | None) -> frozenset[str] | None:
+    """Interfaces of a plan as a row has them."""
+    return None if interfaces is None else frozenset(interfaces)

@@ -11,7 +11,9 @@
 //	join HOST:PORT      {"event":"joined", "count":n} or {"event":"join_failed"}
 //	send NODE TEXT      user message in one datagram
 //	reliable NODE TEXT  user message over a stream
-//	ping NODE           {"event":"pong", "node":...} or {"event":"ping_failed"}
+//	pings NODE COUNT    {"event":"pinged", "answered":n, "failed":n}, one after the other
+//	pushpulls ADDR COUNT  {"event":"exchanged", "answered":n, "failed":n}, likewise
+//	updates COUNT       new meta data COUNT times, each gossiped: {"event":"updated", "failed":n}
 //	leave               leave the ring, {"event":"leave_done"}; the process goes on answering
 //	quit                shut down without leaving
 package main
@@ -26,8 +28,10 @@ import (
 	"net"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -85,7 +89,15 @@ func (e events) NotifyUpdate(node *memberlist.Node) { e.tell("update", node) }
 // delegate carries user messages and user state; MetalLB's nodes have none.
 type delegate struct{ state string }
 
-func (d delegate) NodeMeta(int) []byte { return nil }
+// metaSerial counts the updates of our meta data.
+var metaSerial atomic.Int64
+
+func (d delegate) NodeMeta(int) []byte {
+	if serial := metaSerial.Load(); serial > 0 {
+		return []byte("meta " + strconv.FormatInt(serial, 10))
+	}
+	return nil
+}
 func (d delegate) NotifyMsg(payload []byte) {
 	emit("user", map[string]any{"payload": hex.EncodeToString(payload)})
 }
@@ -216,6 +228,24 @@ func find(list *memberlist.Memberlist, name string) *memberlist.Node {
 	return nil
 }
 
+// repeat does something count times and tells how often it worked.
+func repeat(event, count string, do func() error) {
+	wanted, err := strconv.Atoi(count)
+	if err != nil {
+		emit("bad_count", map[string]any{"count": count})
+		return
+	}
+	answered, failed := 0, 0
+	for i := 0; i < wanted; i++ {
+		if err := do(); err != nil {
+			failed++
+		} else {
+			answered++
+		}
+	}
+	emit(event, map[string]any{"answered": answered, "failed": failed})
+}
+
 func serve(list *memberlist.Memberlist, vips []string, join func(string)) {
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
@@ -248,18 +278,27 @@ func serve(list *memberlist.Memberlist, vips []string, join func(string)) {
 			} else {
 				emit("sent", map[string]any{"node": words[1]})
 			}
-		case "ping":
+		case "pings":
 			node := find(list, words[1])
 			if node == nil {
 				emit("unknown_node", map[string]any{"node": words[1]})
 				continue
 			}
 			address := &net.UDPAddr{IP: node.Addr, Port: int(node.Port)}
-			if _, err := list.Ping(node.Name, address); err != nil {
-				emit("ping_failed", map[string]any{"node": words[1], "error": err.Error()})
-			} else {
-				emit("pong", map[string]any{"node": words[1]})
-			}
+			repeat("pinged", words[2], func() error {
+				_, err := list.Ping(node.Name, address)
+				return err
+			})
+		case "pushpulls":
+			repeat("exchanged", words[2], func() error {
+				_, err := list.Join([]string{words[1]})
+				return err
+			})
+		case "updates":
+			repeat("updated", words[1], func() error {
+				metaSerial.Add(1)
+				return list.UpdateNode(5 * time.Second)
+			})
 		case "leave":
 			if err := list.Leave(5 * time.Second); err != nil {
 				emit("leave_failed", map[string]any{"error": err.Error()})

@@ -15,7 +15,7 @@ struct template {
 
 /* Number of templates in turn, a power of two, less one; set before load. */
 const volatile __u32 template_mask = 0;
-/* Bytes of each of them, a multiple of eight; set before load. */
+/* Bytes of each of them, at least eight; set before load. */
 const volatile __u32 template_bytes = 64;
 
 struct {
@@ -60,6 +60,10 @@ static __always_inline bool restore(struct xdp_md *ctx, __u32 index)
 			break;
 		words[i] = from[i];
 	}
+	/* What a length that is no multiple of eight leaves over: the last word, overlapping. */
+	if (template_bytes >= sizeof(wire64) && template_bytes <= TEMPLATE_BYTES)
+		*(wire64 *)((void *)words + template_bytes - sizeof(wire64)) =
+			*(wire64 *)((void *)from + template_bytes - sizeof(wire64));
 	return true;
 }
 

@@ -153,6 +153,8 @@ static __always_inline void write_advertisement(struct ethhdr *eth, struct ipv6h
 	wire32 *target = (wire32 *)nd->target, *words = (wire32 *)nd;
 	__u32 flags = ND_FLAG_SOLICITED | ND_FLAG_OVERRIDE;
 	const __u32 length = sizeof(*nd) + sizeof(*tllao);
+	/* Kept in a register: reading back what narrower stores wrote stalls. */
+	__u64 option = ND_OPT_TLLAO | 1 << 8 | lladdr << 16;
 	__u64 sum;
 
 	if (is_unspecified(src)) { /* duplicate address detection, RFC 4861 7.2.4 */
@@ -179,13 +181,11 @@ static __always_inline void write_advertisement(struct ethhdr *eth, struct ipv6h
 	ip6->payload_len = bpf_htons(length);
 	words[0] = bpf_htonl((__u32)ND_ADVERTISEMENT << 24);
 	words[1] = bpf_htonl(flags);
-	tllao->type = ND_OPT_TLLAO;
-	tllao->units = 1;
-	store_lladdr(tllao->lladdr, lladdr);
+	*(wire64 *)tllao = option;
 
 	sum = sum_address(dst) + 2 * sum_address(target) + sum_pseudo(length);
 	sum += (__u64)words[0] + words[1];
-	sum += (__u64)((wire32 *)tllao)[0] + ((wire32 *)tllao)[1];
+	sum += (option & 0xffffffff) + (option >> 32);
 	nd->checksum = ~fold(sum);
 }
 

@@ -164,6 +164,24 @@ class BpfObject:
         self.bpf.call("run a frame", "bpf_prog_test_run_opts", program_fd, ctypes.addressof(opts))
         return opts.retval, room.raw[: opts.data_size_out], opts.duration
 
+    def live_run(
+        self, program_fd: int, frame: bytes, context: bytes, repeat: int, flags: int
+    ) -> None:
+        """Run a program on live frames (BPF_F_TEST_XDP_LIVE_FRAMES), which leave for real."""
+        source = ctypes.create_string_buffer(frame, len(frame))
+        ctx = ctypes.create_string_buffer(context, len(context))
+        opts = RunOpts(
+            sz=ctypes.sizeof(RunOpts),
+            data_in=ctypes.addressof(source),
+            data_size_in=len(frame),
+            ctx_in=ctypes.addressof(ctx),
+            ctx_size_in=len(context),
+            repeat=repeat,
+            flags=flags,
+            batch_size=64,
+        )
+        self.bpf.call("send frames", "bpf_prog_test_run_opts", program_fd, ctypes.addressof(opts))
+
     def per_cpu(self, map_fd: int, index: int, codec: layout.Layout) -> dict[str, int]:
         """Sum over the CPUs of each member of a per-CPU array's element."""
         cpus = self.bpf.lib.libbpf_num_possible_cpus()

@@ -104,7 +104,7 @@ class Groups:
         before = set(self.overfull)
         with Netlink.open() as netlink:
             for group in list(self._dirty)[:at_most]:
-                del self._dirty[group]
+                self._dirty.pop(group, None)
                 self._settle_one(netlink, group)
         return self.overfull - before
 

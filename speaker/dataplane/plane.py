@@ -1,13 +1,14 @@
 """The data plane as the herald sees it: VIPs in, answers by the kernel, counters and events out."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
 from speaker.dataplane import bpffs, counters
 from speaker.dataplane.attach import Posts, check_mode
 from speaker.dataplane.cells import CellView
+from speaker.dataplane.entries import Rows
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.events import Events
 from speaker.dataplane.interfaces import Choice, Link, Refusal, choose
@@ -103,7 +104,7 @@ class DataPlane:
             options=options,
             instance_id=instance_id,
             generation=generation,
-            adopted=tuple(writer.rows.values()),
+            adopted=tuple(Rows(writer.entries).values()),
             adopted_lease=bool(alive),
             store=store,
             writer=writer,
@@ -216,20 +217,19 @@ class DataPlane:
 
         Raises KeyError for one that was not put.
         """
-        self._writer.speak(vip, voice, lladdr)
+        self._writer.speak_all((vip,), voice, lladdr)
 
     def speak_all(self, vips: Iterable[Vip], voice: Voice, lladdr: bytes | None = None) -> None:
-        """As `speak`, for thousands: about 2 us for each VIP and interface."""
-        for vip in vips:
-            self._writer.speak(vip, voice, lladdr)
+        """As `speak`, for thousands: about a microsecond for each VIP and interface."""
+        self._writer.speak_all(vips, voice, lladdr)
 
     def listen(self, vips: Iterable[Vip], *, on: bool) -> None:
         """Report (or no more) whoever speaks for these VIPs, also where we do not: for probing."""
         self._writer.listen(vips, on=on)
 
-    def rows(self) -> dict[Vip, VipRow]:
-        """What was put or adopted, and not removed (a read-only view; do not change it)."""
-        return self._writer.rows
+    def rows(self) -> Mapping[Vip, VipRow]:
+        """What was put or adopted, and not removed: a live, read-only view."""
+        return Rows(self._writer.entries)
 
     @property
     def pending(self) -> bool:

@@ -29,15 +29,24 @@ def is_advertised(row: VipRow, attachment: Attachment) -> bool:
     return named and (row.vip.version == 4 or attachment.ndp)
 
 
+def slot_voice(voice: Voice, *, advertised: bool) -> Voice:
+    """What the slot on an attachment says of a VIP, advertised there or not."""
+    return voice if advertised or voice in _EVERYWHERE else Voice.ELSEWHERE
+
+
 def voice_word(row: VipRow, attachment: Attachment) -> int:
     """The voice of the VIP's slot on this attachment, as the number to be stored."""
-    voice = row.voice
-    if voice not in _EVERYWHERE and not is_advertised(row, attachment):
-        voice = Voice.ELSEWHERE
-    lladdr = attachment.lladdr
-    if voice is Voice.GIVEN and row.lladdr is not None:
-        lladdr = row.lladdr
-    return pack_voice(voice, lladdr, VoiceFlag.LISTEN if row.listen else VoiceFlag(0))
+    advertised = is_advertised(row, attachment)
+    return word(attachment, row.voice, row.lladdr, advertised=advertised, listen=row.listen)
+
+
+def word(
+    attachment: Attachment, voice: Voice, lladdr: bytes | None, *, advertised: bool, listen: bool
+) -> int:
+    """As voice_word, of its parts; `lladdr` is the new holder's of a GIVEN one."""
+    voice = slot_voice(voice, advertised=advertised)
+    speaks = lladdr if voice is Voice.GIVEN and lladdr is not None else attachment.lladdr
+    return pack_voice(voice, speaks, VoiceFlag.LISTEN if listen else VoiceFlag(0))
 
 
 @attrs.frozen

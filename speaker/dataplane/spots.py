@@ -6,9 +6,9 @@ import attrs
 
 from speaker.dataplane.interfaces import Link
 from speaker.dataplane.layout import Voice
-from speaker.dataplane.rows import is_advertised, voice_word
+from speaker.dataplane.rows import word
 from speaker.dataplane.tables import place
-from speaker.dataplane.values import Attachment, VipRow
+from speaker.dataplane.values import Attachment
 
 
 @attrs.frozen
@@ -59,21 +59,13 @@ class Spot:
     place: bytes
     _words: dict[tuple[object, ...], int] = attrs.field(factory=dict)
 
-    def word(self, row: VipRow) -> int:
-        """As rows.voice_word; remembered, since thousands of VIPs share one."""
-        advertised = is_advertised(row, self.attachment)
-        key = (row.voice, advertised, row.lladdr, row.listen)
-        word = self._words.get(key)
-        if word is None:
+    def word(self, voice: Voice, lladdr: bytes | None, *, advertised: bool, listen: bool) -> int:
+        """As rows.word; remembered, since thousands of VIPs share one."""
+        key = (voice, lladdr, advertised, listen)
+        known = self._words.get(key)
+        if known is None:
             if len(self._words) > 256:  # GIVEN to many holders: no need to keep them
                 self._words.clear()
-            word = self._words[key] = voice_word(row, self.attachment)
-        return word
-
-    def wants_group(self, row: VipRow) -> bool:
-        """Whether the VIP's solicited-node group must be heard here."""
-        return (
-            row.vip.version == 6
-            and row.voice is not Voice.COUNT
-            and is_advertised(row, self.attachment)
-        )
+            known = word(self.attachment, voice, lladdr, advertised=advertised, listen=listen)
+            self._words[key] = known
+        return known

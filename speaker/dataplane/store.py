@@ -12,8 +12,7 @@ import mmap
 import os
 import platform
 import struct
-import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +21,11 @@ import attrs
 from speaker.dataplane import counters
 from speaker.dataplane.bpffs import Pins
 from speaker.dataplane.cells import Cells, futex_xor
-from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.layout import CONTROL
 from speaker.dataplane.libbpf import Libbpf
 from speaker.dataplane.program import MAPS, Program, Sizes, load, memory, sizes_of
 from speaker.dataplane.tables import IPV4, IPV6, Family, Half, Table, halves, no_barrier
+from speaker.dataplane.threads import in_thread
 
 FIRST_STATS: Final = 1024
 _FAMILIES: Final[dict[int, Family]] = {4: IPV4, 6: IPV6}
@@ -139,7 +138,9 @@ class Store:
         wanted, have = sizes.max_entries(), self.sizes.max_entries()
         larger = [name for name in wanted if wanted[name] > have[name]]
         reuse = {name: fd for name, fd in self.program.maps.items() if name not in larger}
-        program = yield from self._load(sizes, reuse)
+        program = yield from in_thread(
+            "bpf-load", lambda: load(self.libbpf, self.object_path, sizes, reuse)
+        )
         memories = dict(self._memories)
         spares = dict(self._spares)
         versions = [version for version in _FAMILIES if f"vips{version}" in larger]
@@ -170,24 +171,6 @@ class Store:
         self._spares = spares
         old, self.program = self.program, program
         old.close()
-
-    def _load(self, sizes: Sizes, reuse: dict[str, int]) -> Generator[None, None, Program]:
-        """Load in a thread, which holds no lock of ours while the kernel verifies."""
-        done: list[Program | ApplyError] = []
-
-        def work() -> None:
-            try:
-                done.append(load(self.libbpf, self.object_path, sizes, reuse))
-            except ApplyError as exc:
-                done.append(exc)
-
-        thread = threading.Thread(target=work, name="bpf-load", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            yield
-        if isinstance(done[0], ApplyError):
-            raise done[0]
-        return done[0]
 
     def close(self) -> None:
         """Let go of descriptors; the pins stay."""

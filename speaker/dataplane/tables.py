@@ -41,6 +41,7 @@ class Family:
 
     stride: int
     voice_word: int  # in units of 8 bytes
+    ifindex_int: int  # in units of 4 bytes
     cell_half: int  # in units of 2 bytes
     address_bytes: int
 
@@ -48,12 +49,14 @@ class Family:
 IPV4: Final = Family(
     SLOT4.size_bytes,
     SLOT4.offsets["voice"] // 8,
+    SLOT4.offsets["ifindex"] // 4,
     SLOT4.offsets["cell"] // 2,
     4,
 )
 IPV6: Final = Family(
     SLOT6.size_bytes,
     SLOT6.offsets["voice"] // 8,
+    SLOT6.offsets["ifindex"] // 4,
     SLOT6.offsets["cell"] // 2,
     16,
 )
@@ -99,8 +102,15 @@ class Half:
     taken: int = 0  # slots with a key, dead ones included
     _words: memoryview = attrs.field(init=False)
     _halves: memoryview = attrs.field(init=False)
+    _ints: memoryview = attrs.field(init=False)
+    _stride8: int = attrs.field(init=False)
+    _stride4: int = attrs.field(init=False)
+    _voice_word: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._stride8, self._stride4 = self.family.stride // 8, self.family.stride // 4
+        self._voice_word = self.family.voice_word
+        self._ints = self.buffer.cast("I")
         self._words = self.buffer.cast("Q")
         self._halves = self.buffer.cast("H")
 
@@ -134,7 +144,7 @@ class Half:
         at = self.where.get(key)
         if at is None:
             return False
-        self._words[at * self.family.stride // 8 + self.family.voice_word] = voice
+        self._words[at * self._stride8 + self._voice_word] = voice
         return True
 
     def change(self, key: bytes, row: Row) -> bool:
@@ -157,10 +167,10 @@ class Half:
         hashed, mask = home(key), self.slots - 1
         for step in _STEPS:
             at = self.base + ((hashed + step) & mask)
-            found = self._slot(at)[0]
-            if found and found != key:
+            found = self._ints[at * self._stride4 + self.family.ifindex_int]
+            if found and self._slot(at)[0] != key:
                 continue
-            self._write(at, key, attrs.evolve(row, voice=_DEAD))
+            self._write(at, key, Row(_DEAD, row.cell, row.stat))
             self.where[key] = at
             self.barrier()
             self.flip(key, row.voice)

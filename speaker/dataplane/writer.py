@@ -16,14 +16,16 @@ from ipaddress import IPv6Address
 import attrs
 
 from speaker.dataplane import counters
+from speaker.dataplane.entries import NO_STAT, Entry
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.layout import Voice
 from speaker.dataplane.multicast import Groups
 from speaker.dataplane.program import Program, Sizes
-from speaker.dataplane.rows import adopt_all
+from speaker.dataplane.rows import adopt_all, is_advertised
 from speaker.dataplane.spots import Spot
 from speaker.dataplane.store import Store
 from speaker.dataplane.tables import CrowdedError, Row
+from speaker.dataplane.threads import in_thread
 from speaker.dataplane.values import Vip, VipRow
 
 AT_ONCE = 64  # rows that `put` and `remove` carry out themselves
@@ -41,16 +43,17 @@ class Writer:
     store: Store
     groups: Groups
     swap: Callable[[Program], None]  # puts a program on every attachment
-    rows: dict[Vip, VipRow]
+    entries: dict[Vip, Entry]
     spots: dict[bytes, Spot] = attrs.field(factory=dict)
-    _stats: dict[Vip, int] = attrs.field(factory=dict)
-    _free: list[int] = attrs.field(factory=list)
+    _free: list[int] = attrs.field(factory=list)  # indexes of counters
+    _used: set[int] = attrs.field(factory=set)  # of those, such as may not be zero
     _versions: Counter[int] = attrs.field(factory=Counter)
+    _gone: dict[Vip, Entry] = attrs.field(factory=dict)  # removed, to be erased
     _queue: dict[Vip, None] = attrs.field(factory=dict)
     _dropped: deque[bytes] = attrs.field(factory=deque)  # places whose keys are to go
-    _grouped: dict[Vip, frozenset[int]] = attrs.field(factory=dict)
     _job: Iterator[None] | None = None
     _floor: dict[int, int] = attrs.field(factory=lambda: {4: 1, 6: 1})
+    _overfull: set[int] = attrs.field(factory=set)
     _is_growing: bool = False
     _is_refused: bool = False  # the kernel gave no larger maps: not tried again until `retry`
     _rest_until: float = 0.0
@@ -71,15 +74,20 @@ class Writer:
             some, indexes = adopt_all(found, names)
             rows |= some
             stats |= indexes
-        used = set(stats.values())
+        entries = {}
+        for vip, said in rows.items():
+            entries[vip] = entry = Entry.of(said)
+            entry.stat = NO_STAT if stats[vip] == _NOT_COUNTED else stats[vip]
+        taken = set(stats.values())
+        free = [n for n in reversed(range(store.sizes.stats)) if n not in taken]
         return cls(
             store=store,
             groups=groups,
             swap=swap,
-            rows=rows,
-            stats={vip: stat for vip, stat in stats.items() if stat != _NOT_COUNTED},
-            free=[n for n in reversed(range(store.sizes.stats)) if n not in used],
-            versions=Counter(vip.version for vip in rows),
+            entries=entries,
+            free=free,
+            used=set(free) if store.is_adopted else set(),
+            versions=Counter(vip.version for vip in entries),
         )
 
     def move(self, spots: dict[bytes, Spot]) -> None:
@@ -88,7 +96,7 @@ class Writer:
         gone = [place for place in old if place not in spots]
         self._dropped.extend(gone)
         if gone or any(old.get(place) is not spot for place, spot in spots.items()):
-            self._queue.update(dict.fromkeys(self.rows))
+            self._queue.update(dict.fromkeys(self.entries))
 
     def retry(self) -> None:
         """Larger maps may be tried again."""
@@ -96,46 +104,51 @@ class Writer:
 
     def stats(self) -> dict[int, Vip]:
         """VIPs by the index of their counters."""
-        return {stat: vip for vip, stat in self._stats.items()}
+        return {entry.stat: vip for vip, entry in self.entries.items() if entry.stat != NO_STAT}
 
     def put(self, rows: Iterable[VipRow]) -> None:
         """Make the table say `rows`; VIPs not named stay. Past 64 rows work waits for `step`."""
         changed = []
         for row in rows:
-            before = self.rows.get(row.vip)
-            if before == row:
-                continue
-            if before is None:
+            entry = self.entries.get(row.vip)
+            if entry is None:
+                self.entries[row.vip] = Entry.of(row)
                 self._versions[row.vip.version] += 1
-            self.rows[row.vip] = row
+            elif entry.row() == row:
+                continue
+            else:
+                entry.take(row)
             changed.append(row.vip)
         self._apply_or_queue(changed)
 
     def remove(self, vips: Iterable[Vip]) -> None:
         """Take VIPs out of the table: from now on their frames pass uncounted."""
-        gone = [vip for vip in vips if self.rows.pop(vip, None) is not None]
-        self._versions.subtract(vip.version for vip in gone)
-        self._apply_or_queue(gone)
+        gone = [entry for vip in vips if (entry := self.entries.pop(vip, None)) is not None]
+        for entry in gone:
+            self._gone[entry.vip] = entry
+            self._versions[entry.vip.version] -= 1
+        self._apply_or_queue([entry.vip for entry in gone])
 
-    def speak(self, vip: Vip, voice: Voice, lladdr: bytes | None = None) -> None:
+    def speak_all(self, vips: Iterable[Vip], voice: Voice, lladdr: bytes | None) -> None:
         """
-        Flip one VIP that was put, on all its interfaces; at once, one store per interface.
+        Flip VIPs that were put, on all their interfaces; at once, one store per interface.
 
         Raises KeyError for one that was not put.
         """
-        row = self.rows[vip]
-        self._flip(VipRow(vip, voice, row.interfaces, lladdr, row.listen))
+        entries, tables = self.entries, self.store.tables
+        for vip in vips:
+            entry = entries[vip]
+            entry.voice, entry.lladdr = voice, lladdr
+            table, listen = tables[vip.version], entry.listen
+            for spot, key, advertised in entry.slots:
+                table.flip(key, spot.word(voice, lladdr, advertised=advertised, listen=listen))
 
     def listen(self, vips: Iterable[Vip], *, on: bool) -> None:
         """Report (or no more) whoever speaks for these VIPs, also where we do not: for probing."""
         for vip in vips:
-            self._flip(attrs.evolve(self.rows[vip], listen=on))
-
-    def _flip(self, row: VipRow) -> None:
-        self.rows[row.vip] = row
-        table, address = self.store.tables[row.vip.version], row.vip.packed
-        for spot in self.spots.values():
-            table.flip(spot.place + address, spot.word(row))
+            entry = self.entries[vip]
+            entry.listen = on
+            self.speak_all([vip], entry.voice, entry.lladdr)
 
     def _apply_or_queue(self, vips: list[Vip]) -> None:
         if len(vips) > AT_ONCE:
@@ -145,45 +158,63 @@ class Writer:
             self._apply(vip)
 
     def _apply(self, vip: Vip) -> None:
-        """Make slots and groups of one VIP agree with its row, or its absence."""
-        row = self.rows.get(vip)
-        table, address = self.store.tables[vip.version], vip.packed
-        stat = self._stat_of(vip) if row is not None else None
-        if row is not None and stat is None and not self._is_refused:
+        """Make slots and groups of one VIP agree with its entry, or its absence."""
+        old = self._gone.pop(vip, None)
+        if old is not None:
+            self._erase(old)
+        entry = self.entries.get(vip)
+        if entry is None:
+            return
+        if entry.stat == NO_STAT and not self._count(entry) and not self._is_refused:
             self._queue[vip] = None  # the map of counters grows first
             return
-        for spot in self.spots.values():
-            key = spot.place + address
-            if row is None:
-                table.drop(key)
-            else:
-                index = _NOT_COUNTED if stat is None else stat
-                table.set(key, Row(spot.word(row), spot.attachment.cell, index))
-        if row is None and vip in self._stats:
-            self._free.append(self._stats.pop(vip))
+        row, address = entry.row(), vip.packed
+        table = self.store.tables[vip.version]
+        stat = _NOT_COUNTED if entry.stat == NO_STAT else entry.stat
+        slots = []
+        for place, spot in self.spots.items():
+            key = place + address
+            advertised = is_advertised(row, spot.attachment)
+            word = spot.word(row.voice, row.lladdr, advertised=advertised, listen=row.listen)
+            table.set(key, Row(word, spot.attachment.cell, stat))
+            slots.append((spot, key, advertised))
+        entry.slots = tuple(slots)
         if isinstance(vip, IPv6Address):
-            self._follow_groups(vip, row)
+            self._follow_groups(vip, entry)
 
-    def _stat_of(self, vip: Vip) -> int | None:
-        stat = self._stats.get(vip)
-        if stat is None and self._free and not self._is_growing:
-            stat = self._stats[vip] = self._free.pop()
-            counters.zero(self.store.libbpf, self.store.program.maps["stats"], stat)
-        return stat
+    def _erase(self, entry: Entry) -> None:
+        table = self.store.tables[entry.vip.version]
+        for place in self.spots:
+            table.drop(place + entry.vip.packed)
+        if entry.stat != NO_STAT:
+            self._free.append(entry.stat)
+            self._used.add(entry.stat)
+        for ifindex in entry.groups:
+            if isinstance(entry.vip, IPv6Address):
+                self.groups.unwant(ifindex, entry.vip)
 
-    def _follow_groups(self, vip: IPv6Address, row: VipRow | None) -> None:
-        before = self._grouped.pop(vip, frozenset())
-        after = frozenset(
+    def _count(self, entry: Entry) -> bool:
+        """Give a VIP its counters, at zero; False when there are none left."""
+        if not self._free or self._is_growing:
+            return False
+        entry.stat = self._free.pop()
+        if entry.stat in self._used:
+            self._used.discard(entry.stat)
+            counters.zero(self.store.libbpf, self.store.program.maps["stats"], entry.stat)
+        return True
+
+    def _follow_groups(self, vip: IPv6Address, entry: Entry) -> None:
+        """Its group is heard wherever it may be answered, also while another node holds it."""
+        before = entry.groups
+        entry.groups = frozenset(
             spot.own_ifindex
-            for spot in self.spots.values()
-            if row is not None and spot.wants_group(row)
+            for spot, _, advertised in entry.slots
+            if advertised and entry.voice is not Voice.COUNT
         )
-        for ifindex in after - before:
+        for ifindex in entry.groups - before:
             self.groups.want(ifindex, vip)
-        for ifindex in before - after:
+        for ifindex in before - entry.groups:
             self.groups.unwant(ifindex, vip)
-        if after:
-            self._grouped[vip] = after
 
     # -- work that waits -------------------------------------------------------------------------
 
@@ -211,9 +242,8 @@ class Writer:
             self._step_queue()
         elif self._job is not None or self._begin_job(now):
             self._step_job(now)
-        elif self.groups.pending:
-            return self.groups.settle(_GROUPS_A_STEP)
-        return set()
+        full, self._overfull = self._overfull, set()
+        return full
 
     def _is_waiting_for_growth(self) -> bool:
         """Rows wait for a growth: half-filled tables would only be filled twice."""
@@ -238,7 +268,10 @@ class Writer:
             self._job = self._drop_place(self._dropped.popleft())
         elif now >= self._rest_until:
             version = self._wants_rebuild()
-            self._job = None if version is None else self.store.rebuild(version)
+            if version is not None:
+                self._job = self.store.rebuild(version)
+            elif self.groups.pending:
+                self._job = self._settle_groups()
         return self._job is not None
 
     def _wants_rebuild(self) -> int | None:
@@ -256,14 +289,15 @@ class Writer:
                     self._floor[version] = 2 * max(self._floor[version], table.live.slots)
             self._end_job(now)
         except ApplyError:
-            self._is_refused = True
+            self._is_refused = self._is_growing
             self._end_job(now)
             raise
 
     def _end_job(self, now: float) -> None:
         self._job = None
         self._is_growing = False
-        self._rest_until = now + _REST_S
+        if self._wants_rebuild() is not None:
+            self._rest_until = now + _REST_S
 
     def _wanted_sizes(self) -> Sizes:
         have = self.store.sizes
@@ -273,13 +307,17 @@ class Writer:
         return Sizes(
             max(have.slots4, self._floor[4], _power(2 * spots * self._versions[4])),
             max(have.slots6, self._floor[6], _power(2 * spots * self._versions[6])),
-            max(have.stats, _power(len(self.rows))),
+            max(have.stats, _power(len(self.entries))),
         )
 
     def _grow(self, sizes: Sizes) -> Iterator[None]:
         before = self.store.sizes
         yield from self.store.grow(sizes, self.swap)
         self._free[:0] = reversed(range(before.stats, sizes.stats))
+
+    def _settle_groups(self) -> Iterator[None]:
+        """Join and leave in a thread: the kernel's lock of all networking may be held for long."""
+        self._overfull |= yield from in_thread("groups", lambda: self.groups.settle(_GROUPS_A_STEP))
 
     def _drop_place(self, place: bytes) -> Iterator[None]:
         for table in self.store.tables.values():

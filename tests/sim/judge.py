@@ -95,6 +95,7 @@ class Judge:
     worst_double: float = 0.0
     watched: Fault | None = None  # the only fault of this run, if it has but one
     gone: dict[tuple[str, str], float] = attrs.field(factory=dict)  # (who knows, node) -> when
+    held_at: dict[tuple[str, Vip], float] = attrs.field(factory=dict)
     is_watching: bool = False
     _broken: set[tuple[str, Vip]] = attrs.field(factory=set)
 
@@ -111,7 +112,10 @@ class Judge:
 
     def spoken(self, host: "Host", vip: Vip, why: str) -> None:
         """A table has changed."""
-        if why in {"vacant", "let_go"}:
+        now = self.world.engine.now
+        if why == "HELD":
+            self.held_at[host.name, vip] = now
+        elif why in {"vacant", "let_go"}:
             self.takes += 1
             self._check_false_move(host, vip, why)
         elif why == "given":
@@ -235,6 +239,8 @@ class Judge:
                 continue
             if other.table.question(vip, now) == host.table.lladdr:
                 continue
+            if now - self.held_at.get((name, vip), -inf) < SIMULTANEOUS_S:
+                continue  # both at once, by plans that differ: the rule of two voices judges it
             if world.segment.reaches(name, host.name) and now - world.torn_until > CALM_S:
                 self.false_moves += 1
                 self._broke("false_move", vip, f"{host.name} took it ({why}) from {name}")

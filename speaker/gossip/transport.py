@@ -6,14 +6,11 @@ Bytes from the network never raise here: what is refused is counted, in `counts`
     gossip_rx_datagrams, gossip_tx_datagrams  one each
     gossip_refused_<reason>                   datagrams, parts of them, streams: errors.Reason
     gossip_tx_failed                          datagrams that the kernel did not take
-    gossip_streams_accepted                   streams that others opened
-    gossip_streams_turned_away                ... beyond 128 at a time
-    gossip_streams_cut                        ... that broke or took too long
+    gossip_streams_accepted, ...              see speaker/gossip/acceptor.py
     gossip_streams_opened, _broken            streams that we opened, and those without an answer
 """
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -21,10 +18,11 @@ from typing import Any
 import attrs
 
 from speaker.gossip import dialogue
+from speaker.gossip.acceptor import Acceptor
 from speaker.gossip.complaints import Complaints
 from speaker.gossip.config import GossipConfig
 from speaker.gossip.errors import DecodeError, Reason
-from speaker.gossip.messages import AckResp, Err, Ping, PushPull, StreamMessage, User
+from speaker.gossip.messages import AckResp, Err, PushPull, StreamMessage
 from speaker.gossip.outputs import (
     Endpoint,
     Event,
@@ -38,14 +36,11 @@ from speaker.gossip.outputs import (
 from speaker.gossip.sizes import COMPOUND_HEADER_BYTES
 from speaker.gossip.sockets import Sockets, open_sockets, source_endpoint
 from speaker.gossip.state import Swim
-from speaker.gossip.stream import encode_stream
 from speaker.gossip.wire import Wire
 from stentor.logging import Log
 
 DATAGRAM_MAX_BYTES = 65536
 BATCH = 256  # datagrams read before timers get their turn
-INBOUND_STREAMS_MAX = 128  # as memberlist
-ACCEPT_AGAIN_S = 0.1  # after the process ran out of file descriptors
 _UNDECRYPTABLE = {Reason.WRONG_KEY, Reason.BAD_ENCRYPTION, Reason.NO_KEY, Reason.NOT_ENCRYPTED}
 _ENCRYPTION_VERSIONS = {0, 1}  # first byte of an encrypted datagram
 
@@ -78,7 +73,6 @@ class Gossip:
     _bug: "asyncio.Future[None] | None" = None
     _complaints: Complaints = attrs.field(factory=Complaints)
     _buffer: bytearray = attrs.field(factory=lambda: bytearray(DATAGRAM_MAX_BYTES))
-    _inbound: int = 0
     _started: asyncio.Event = attrs.field(factory=asyncio.Event)
     _left: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -93,7 +87,16 @@ class Gossip:
                     loop.add_reader(sockets.udp, self._guarded, self._read_datagrams)
                     self._perform(self.swim.start(loop.time()))
                     self._started.set()
-                    self._spawn(self._accept(sockets.tcp))
+                    acceptor = Acceptor(
+                        self.swim,
+                        self.wire,
+                        self.config,
+                        self.log,
+                        self.counts,
+                        self._perform,
+                        self._refuse,
+                    )
+                    self._spawn(acceptor.run(sockets.tcp))
                     await self._bug
             finally:
                 loop.remove_reader(sockets.udp)
@@ -247,64 +250,6 @@ class Gossip:
         self.counts[f"gossip_refused_{reason}"] += 1
         if reason in _UNDECRYPTABLE and self._complaints.admit(source[0], self._now()):
             self.log.warn("gossip_undecryptable", source=source[0], reason=reason)
-
-    # --- streams others open
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, address = await loop.sock_accept(listener)
-            except OSError as exc:  # out of file descriptors, or the other side is gone already
-                self.log.warn("gossip_accept_failed", error=exc.strerror or str(exc))
-                await asyncio.sleep(ACCEPT_AGAIN_S)
-                continue
-            if self._inbound >= INBOUND_STREAMS_MAX:
-                self.counts["gossip_streams_turned_away"] += 1
-                connection.close()
-                continue
-            self.counts["gossip_streams_accepted"] += 1
-            self._inbound += 1
-            self._spawn(self._serve(connection, source_endpoint(address)))
-
-    async def _serve(self, connection: socket.socket, source: Endpoint) -> None:
-        timeout_s = self.config.tcp_timeout_s
-        try:
-            with connection:
-                connection.setblocking(False)
-                async with asyncio.timeout(timeout_s):
-                    answer = await self._hear(connection, source)
-                if answer is not None:
-                    data = encode_stream(self.wire, answer, dialled=False)
-                    async with asyncio.timeout(timeout_s):
-                        await asyncio.get_running_loop().sock_sendall(connection, data)
-        except (OSError, TimeoutError):
-            self.counts["gossip_streams_cut"] += 1
-        finally:
-            self._inbound -= 1
-
-    async def _hear(self, connection: socket.socket, source: Endpoint) -> StreamMessage | None:
-        """Read what the other side sends and give the answer to it, None to hang up."""
-        try:
-            message = await dialogue.read_message(self.wire, connection, accepted=True)
-        except DecodeError as error:
-            self._refuse(error.reason, source)
-            # memberlist hangs up on the wrong label, and says what is wrong with anything else
-            return None if error.reason == Reason.BAD_LABEL else Err(str(error))
-        match message:
-            case PushPull():
-                reply, outputs = self.swim.push_pull_requested(message, source, self._now())
-                self._perform(outputs)
-                return reply
-            case Ping():
-                return self.swim.stream_pinged(message)
-            case User():
-                self._perform(self.swim.receive((message,), source, self._now()))
-            case AckResp() | Err():
-                self._refuse(Reason.MISPLACED, source)
-            case None:
-                self.counts["gossip_streams_cut"] += 1
-        return None
 
     # --- streams we open
 

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 import attrs
 import pytest
 
+from speaker.gossip.acceptor import STREAMS_MAX
 from speaker.gossip.errors import BindError, MessageTooLargeError
 from speaker.gossip.keyring import Keyring
 from speaker.gossip.messages import Err, Ping, PushPull, User
 from speaker.gossip.outputs import Event, MemberLeft, StateReceived, UserReceived
 from speaker.gossip.stream import StreamReader, encode_stream
-from speaker.gossip.transport import INBOUND_STREAMS_MAX
 from speaker.gossip.wire import Wire
 from tests.unit.speaker.gossip.loopback import FAST, Node, free_port, make_node, reached, running
 
@@ -278,7 +278,7 @@ async def test_streams_beyond_the_limit_are_turned_away_and_later_ones_are_not()
     ping = encode_stream(Wire(), Ping(5, "one"), dialled=True)
 
     async with running(node):
-        held = [await asyncio.open_connection(*endpoint) for _ in range(INBOUND_STREAMS_MAX)]
+        held = [await asyncio.open_connection(*endpoint) for _ in range(STREAMS_MAX)]
         reader, writer = await asyncio.open_connection(*endpoint)
         assert await reader.read() == b""
         writer.close()

@@ -32,8 +32,9 @@ class Gossiper:
         self._next = now + (1 + share) * self.membership.config.gossip_interval_s
 
     def next_wakeup(self) -> float:
-        """When `tick` is due: never while there is no news."""
-        return self._next if self._has_news else math.inf
+        """When `tick` is due: never while there is no news, or nobody to tell it."""
+        has_audience = len(self.membership.nodes) > 1
+        return self._next if self._has_news and has_audience else math.inf
 
     def put_user(self, payload: bytes, key: str, now: float) -> None:
         """Queue a user message, and see that it does not wait."""

@@ -252,6 +252,25 @@ def test_an_idle_node_is_woken_a_few_times_a_second_at_most() -> None:
     assert wakeups <= 40
 
 
+def test_a_node_alone_sleeps_from_probe_to_probe() -> None:
+    """Its news has no audience; the first member that joins hears it."""
+    ring = Ring()
+    swim = ring.add(make_swim("n1"))
+
+    wakeups: list[float] = []
+
+    def note() -> bool:
+        wakeups.append(ring.now)
+        return False
+
+    ring.run_until(note, within_s=20.0)
+    assert len(wakeups) <= 25
+
+    ring.add(make_swim("n2"), join=["n1"])
+    ring.run_for(1.0)
+    assert [member.name for member in swim.up] == ["n1", "n2"]
+
+
 def test_joined_is_told_once_for_each_node() -> None:
     ring = Ring.of(6)
 

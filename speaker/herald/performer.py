@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
 from typing import assert_never
 
 import attrs
@@ -56,9 +55,8 @@ class Performer:
         self._lo_alarm = Alarm(self._step_lo)
         self._table_alarm = Alarm(self._step_table)
 
-    def take_plan(self, planned: Iterable[PlannedVip]) -> None:
+    def take_plan(self, vips: Mapping[Vip, PlannedVip]) -> None:
         """Note where each VIP is advertised and how often refreshed; move rows that it moves."""
-        vips = {ip_address(each.vip): each for each in planned}
         self.interfaces = {vip: names(each.interfaces) for vip, each in vips.items()}
         self._refresh_s = {vip: each.refresh_s for vip, each in vips.items()}
         self.plane.put(
@@ -149,19 +147,19 @@ class Performer:
             self._hold_on_lo(vip)
         elif voice is Voice.GIVEN and self.lo is not None:
             self.lo.release(vip, self._now(), self.release_grace_s)
-            self._lo_alarm.set(self.lo.next_due())
+            self._lo_alarm.hasten(self.lo.next_due())
         elif before is None or before.voice is not Voice.GIVEN:
             self._drop_from_lo(vip)
 
     def _hold_on_lo(self, vip: Vip) -> None:
         if self.lo is not None:
             self.lo.hold(vip, self._now())
-            self._lo_alarm.set(self.lo.next_due())
+            self._lo_alarm.hasten(self.lo.next_due())
 
     def _drop_from_lo(self, vip: Vip) -> None:
         if self.lo is not None:
             self.lo.drop(vip)
-            self._lo_alarm.set(self.lo.next_due())
+            self._lo_alarm.hasten(self.lo.next_due())
 
     def _step_lo(self) -> None:
         if self.lo is not None:

@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import IPv6Address
 from random import Random
 
 import attrs
 
+from speaker.herald.alarm import Alarm
 from speaker.herald.announce import Announcer, TokenBucket
 from speaker.herald.errors import LinkError
 from speaker.herald.frames import Vip, announcements, probe
@@ -36,8 +38,8 @@ class _Voice:
     socket: FrameSocket
     announcer: Announcer
     claims: ClaimSocket | None = None
-    hush: asyncio.TimerHandle | None = None
-    pumping: asyncio.TimerHandle | None = None
+    hush: Alarm = attrs.field(init=False)
+    pump: Alarm = attrs.field(init=False)
 
 
 @attrs.define
@@ -76,7 +78,7 @@ class Segments:
                 voice.segment = segment
                 if is_news:
                     voice.announcer.restart(self._now())
-                    self._pump_soon(voice)
+                    voice.pump.hasten(self._now())
 
     def announce(self, vip: Vip, interfaces: frozenset[str] | None, refresh_s: float) -> None:
         """Begin the rounds of `vip` on its interfaces, None = all, also on those yet to come."""
@@ -84,7 +86,7 @@ class Segments:
         for name, voice in self._voices.items():
             if interfaces is None or name in interfaces:
                 voice.announcer.start(vip, self._now(), refresh_s)
-                self._pump_soon(voice)
+                voice.pump.hasten(self._now())
             else:
                 voice.announcer.stop(vip)
 
@@ -94,7 +96,7 @@ class Segments:
         for name, voice in self._voices.items():
             if interfaces is None or name in interfaces:
                 voice.announcer.resume(vip, self._now(), refresh_s)
-                self._pump_soon(voice)
+                voice.pump.hasten(self._now())
 
     def quiet(self, vip: Vip) -> None:
         """Say nothing more of `vip`."""
@@ -124,33 +126,23 @@ class Segments:
             return
         announcer = Announcer(TokenBucket(self.limit), self.rng, self.recency)
         voice = self._voices[segment.interface] = _Voice(segment, socket, announcer)
+        voice.hush = Alarm(partial(self._hush, voice))
+        voice.pump = Alarm(partial(self._pump, voice))
         for vip, (interfaces, refresh_s) in self._wanted.items():
             if interfaces is None or segment.interface in interfaces:
                 announcer.start(vip, self._now(), refresh_s)
-        self._pump_soon(voice)
+        voice.pump.hasten(self._now())
 
     def _drop(self, name: str) -> None:
         voice = self._voices.pop(name)
-        for handle in (voice.hush, voice.pumping):
-            if handle is not None:
-                handle.cancel()
+        voice.hush.cancel()
+        voice.pump.cancel()
         self._hush(voice)
         voice.socket.close()
 
     # --- announcements
 
-    def _pump_soon(self, voice: _Voice) -> None:
-        if voice.pumping is not None:
-            voice.pumping.cancel()
-        due = voice.announcer.next_due(self._now())
-        if due is None:
-            voice.pumping = None
-            return
-        loop = asyncio.get_running_loop()
-        voice.pumping = loop.call_at(due, self._pump, voice)
-
     def _pump(self, voice: _Voice) -> None:
-        voice.pumping = None
         segment = voice.segment
         for vip in voice.announcer.due(self._now(), VIPS_A_TURN):
             for frame in announcements(vip, segment.lladdr, segment.link_local):
@@ -159,14 +151,11 @@ class Segments:
                     self.announced[vip] += 1
                 else:
                     self.counts["announce_failed"] += 1
-        self._pump_soon(voice)
+        voice.pump.set(voice.announcer.next_due(self._now()))
 
     # --- claims
 
     def _listen(self, voice: _Voice) -> None:
-        loop = asyncio.get_running_loop()
-        if voice.hush is not None:
-            voice.hush.cancel()
         if voice.claims is None:
             try:
                 voice.claims = ClaimSocket.open(voice.segment.interface)
@@ -174,8 +163,9 @@ class Segments:
                 interface = voice.segment.interface
                 self.log.warn("segment_unusable", interface=interface, message=str(exc))
                 return
+            loop = asyncio.get_running_loop()
             loop.add_reader(voice.claims.fileno(), self._hear, voice)
-        voice.hush = loop.call_later(LISTEN_S, self._hush, voice)
+        voice.hush.set(self._now() + LISTEN_S)
 
     def _hear(self, voice: _Voice) -> None:
         if voice.claims is None:
@@ -186,7 +176,6 @@ class Segments:
                 self.claimed(claim.vip, claim.lladdr, voice.segment.interface)
 
     def _hush(self, voice: _Voice) -> None:
-        voice.hush = None
         if voice.claims is not None:
             asyncio.get_running_loop().remove_reader(voice.claims.fileno())
             voice.claims.close()

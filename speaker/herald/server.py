@@ -16,6 +16,7 @@ HELLO_WITHIN_S = 5.0
 MAX_HELLO_BYTES = 256
 MAX_CLIENTS = 32
 PUBLISH_EVERY_S = 0.05  # many changes of one instant make one view
+PUBLISH_SHARE = 0.1  # of the time at most: a view of 10,000 seats takes 40 ms to make
 MAX_UNREAD_BYTES = 32 << 20  # a client that does not read its views loses its connection
 
 
@@ -53,7 +54,8 @@ class LinkServer:
     """
     Serves STATE_DIR/herald.sock. `counts` gets `link_*` entries.
 
-    `publish` may be called as often as one likes; views go out at most every PUBLISH_EVERY_S.
+    `publish` may be called as often as one likes; views go out at most every PUBLISH_EVERY_S,
+    and less often where they are large.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class LinkServer:
     _clients: set[_Client] = attrs.field(factory=set)
     _server: asyncio.Server | None = None
     _publishing: asyncio.TimerHandle | None = None
+    _publish_pause_s: float = PUBLISH_EVERY_S
 
     async def open(self) -> None:
         """Listen. The state directory's lock says that a socket found there is a dead one's."""
@@ -84,13 +87,17 @@ class LinkServer:
         """Send the view to all clients, soon."""
         if self._publishing is None and self._clients:
             loop = asyncio.get_running_loop()
-            self._publishing = loop.call_later(PUBLISH_EVERY_S, self._publish_now)
+            self._publishing = loop.call_later(self._publish_pause_s, self._publish_now)
 
     def _publish_now(self) -> None:
+        loop = asyncio.get_running_loop()
         self._publishing = None
+        began = loop.time()
         view = self.household.view()
         for client in list(self._clients):
             client.send(view)
+        cost_s = loop.time() - began
+        self._publish_pause_s = max(PUBLISH_EVERY_S, cost_s / PUBLISH_SHARE)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(writer)

@@ -339,6 +339,7 @@ class HeraldCore:
         if self._rules.declines:
             self._actions.extend(declines_of(self._own, self._rules.declines))
         self._teller.flush(now)
+        self._hearsay.rebut(now)
         if (flags := world.flags()) != self._own.flags:
             self._own.flags = flags
             self._teller.greet(now)

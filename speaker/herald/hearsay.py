@@ -38,6 +38,7 @@ class Hearsay:
     namesakes: Namesakes
     born_at: float
     exchange: Exchange = attrs.field(init=False)
+    _rivals: dict[str, list[bytes]] = attrs.field(factory=dict)  # who claims seats of ours
 
     # --- memberlist
 
@@ -155,7 +156,9 @@ class Hearsay:
             return
         seat.counter = max(seat.counter, word.counter)
         if word.claim:
-            if not seat.mine and (before is None or not before.claim):
+            if seat.mine:
+                self._rivals.setdefault(node, []).append(key)
+            elif before is None or not before.claim:
                 seat.moved_at = self.world.now
         elif before is not None and before.claim and not word.to:
             self.rules.let_go(seat)
@@ -168,6 +171,15 @@ class Hearsay:
     def hosts_changed(self) -> None:
         """A node has other addresses of its own now."""
         self.docket.urge(self.world.refresh_untouchable())
+
+    def rebut(self, now: float) -> None:
+        """Whoever claims what we still hold after judging it hears so at once."""
+        for node, keys in self._rivals.items():
+            words = self.world.own.words.by_seat
+            ours = [(k, words[k]) for k in keys if k in words and words[k].claim]
+            if ours and (peer := self.world.peers.get(node)) is not None:
+                self.exchange.teller.tell([peer], ours, now, tries=0)
+        self._rivals.clear()
 
     # --- time
 

@@ -41,6 +41,7 @@ class Program:
     xdp_fd: int
     tc_fd: int
     maps: dict[str, int]
+    filter_fd: int  # of the map of bits that spares a bystander's packet the tables
     _handle: int
 
     def close(self) -> None:
@@ -84,6 +85,9 @@ def load(libbpf: Libbpf, path: Path, sizes: Sizes, reuse: dict[str, int]) -> Pro
             _program_fd(libbpf, handle, XDP_PROGRAM),
             _program_fd(libbpf, handle, TC_PROGRAM),
             {name: _map_fd(libbpf, handle, name) for name in MAPS},
+            libbpf.call(
+                "map .data.filter", "bpf_map__fd", _section(libbpf, handle, ".data.filter")
+            ),
             handle,
         )
     except BaseException:
@@ -103,13 +107,19 @@ def _map_fd(libbpf: Libbpf, handle: int, name: str) -> int:
     return libbpf.call(f"map {name}", "bpf_map__fd", bpf_map)
 
 
-def _set_masks(libbpf: Libbpf, handle: int, offsets: dict[str, int], sizes: Sizes) -> None:
-    """Write the constants of .rodata, which the verifier then knows."""
-    bpf_map = libbpf.lib.bpf_object__next_map(handle, None)
-    while bpf_map and not libbpf.lib.bpf_map__name(bpf_map).endswith(b".rodata"):
+def _section(libbpf: Libbpf, handle: int, name: str) -> int:
+    """The map that libbpf made of a section of global variables; raises ApplyError."""
+    bpf_map: int | None = libbpf.lib.bpf_object__next_map(handle, None)
+    while bpf_map and not libbpf.lib.bpf_map__name(bpf_map).endswith(name.encode()):
         bpf_map = libbpf.lib.bpf_object__next_map(handle, bpf_map)
     if not bpf_map:
-        raise ApplyError("the BPF object has no .rodata: it is not the responder")
+        raise ApplyError(f"the BPF object has no {name}: it is not the responder")
+    return bpf_map
+
+
+def _set_masks(libbpf: Libbpf, handle: int, offsets: dict[str, int], sizes: Sizes) -> None:
+    """Write the constants of .rodata, which the verifier then knows."""
+    bpf_map = _section(libbpf, handle, ".rodata")
     size = ctypes.c_size_t()
     start = libbpf.pointer(
         "constants of the BPF object", "bpf_map__initial_value", bpf_map, ctypes.byref(size)

@@ -21,10 +21,20 @@ import attrs
 from speaker.dataplane import counters
 from speaker.dataplane.bpffs import Pins
 from speaker.dataplane.cells import Cells, futex_xor
-from speaker.dataplane.layout import CONTROL
+from speaker.dataplane.layout import CONTROL, filter_bit
 from speaker.dataplane.libbpf import Libbpf
 from speaker.dataplane.program import MAPS, Program, Sizes, load, memory, sizes_of
-from speaker.dataplane.tables import IPV4, IPV6, Family, Half, Table, halves, no_barrier
+from speaker.dataplane.tables import (
+    IPV4,
+    IPV6,
+    PLACE_BYTES,
+    SLICE,
+    Family,
+    Half,
+    Table,
+    halves,
+    no_barrier,
+)
 from speaker.dataplane.threads import in_thread
 
 FIRST_STATS: Final = 1024
@@ -48,6 +58,7 @@ class Store:
     _spares: dict[int, Half]
     _active: dict[int, int]
     _memories: dict[str, mmap.mmap]
+    _filters: list[mmap.mmap] = attrs.field(factory=list)  # of the program, and of a larger one
 
     @classmethod
     def open(cls, libbpf: Libbpf, pins: Pins, object_path: Path, slots: int) -> "Store":
@@ -96,6 +107,8 @@ class Store:
             store.tables[version] = Table(pair[active[version]])
             store._spares[version] = pair[1 - active[version]]
             store.tables[version].live.read()
+        for _ in store._begin_filter(program):
+            pass
         return store
 
     def _map_halves(self, program: Program, version: int) -> tuple[Half, Half]:
@@ -107,6 +120,23 @@ class Store:
         view = memoryview(mapped)[: 2 * slots * family.stride]
         barrier = no_barrier if _IS_ORDERED else self.barrier
         return halves(family, view, barrier)
+
+    def mark(self, address: bytes) -> None:
+        """Tell the program that an address (4 or 16 octets) may be a VIP: before its first slot."""
+        bit = filter_bit(address)
+        for memory_ in self._filters:
+            memory_[bit >> 3] |= 1 << (bit & 7)
+
+    def _begin_filter(self, program: Program) -> Iterator[None]:
+        """Make the filter of a program that is not attached yet know every VIP, in slices."""
+        fresh = memory(self.libbpf, program.filter_fd)
+        fresh[:] = bytes(len(fresh))
+        self._filters.append(fresh)  # from here on `mark` sets it too
+        for table in self.tables.values():
+            for count, key in enumerate(table.keys()):
+                if count % SLICE == SLICE - 1:
+                    yield
+                self.mark(key[PLACE_BYTES:])
 
     def barrier(self) -> None:
         """Everything stored before is seen before everything stored after."""
@@ -145,6 +175,7 @@ class Store:
         spares = dict(self._spares)
         versions = [version for version in _FAMILIES if f"vips{version}" in larger]
         try:
+            yield from self._begin_filter(program)
             for version in versions:
                 pair = self._map_halves(program, version)
                 spares[version] = pair[1 - self._active[version]]
@@ -160,6 +191,7 @@ class Store:
             self._memories = memories
             for version in versions:
                 self.tables[version].filling = None
+            del self._filters[1:]
             for name in larger:
                 (self.pins.maps / (name + _NEXT)).unlink(missing_ok=True)
             program.close()
@@ -169,6 +201,7 @@ class Store:
         for version in versions:
             self.tables[version].publish()
         self._spares = spares
+        del self._filters[0]
         old, self.program = self.program, program
         old.close()
 
@@ -178,6 +211,7 @@ class Store:
         self.tables.clear()
         self._spares.clear()
         self._memories.clear()
+        self._filters.clear()
 
 
 def _is_there(pins: Pins, name: str) -> bool:

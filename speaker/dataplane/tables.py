@@ -28,6 +28,7 @@ SLICE = 192  # keys moved between two yields: about a millisecond
 
 _DEAD: Final = Voice.DEAD << 48
 _PLACE: Final = struct.Struct("<IH")
+PLACE_BYTES: Final = _PLACE.size
 _STEPS: Final = tuple(step * (step + 1) // 2 for step in range(MAX_PROBES))
 
 

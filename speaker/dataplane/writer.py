@@ -172,6 +172,7 @@ class Writer:
         table = self.store.tables[vip.version]
         stat = _NOT_COUNTED if entry.stat == NO_STAT else entry.stat
         slots = []
+        self.store.mark(address)
         for place, spot in self.spots.items():
             key = place + address
             advertised = is_advertised(row, spot.attachment)

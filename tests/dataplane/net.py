@@ -20,6 +20,7 @@ PASS_PROGRAM = """
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 SEC("xdp") int st_pass(struct xdp_md *ctx) { return XDP_PASS; }
+SEC("tc") int st_filter(struct __sk_buff *skb) { return -1; }
 char license_text[] SEC("license") = "GPL";
 """
 

@@ -199,3 +199,26 @@ def test_flips_while_rows_wait_are_what_is_written(net: Pair, start: Start) -> N
 
     assert net.neighbour(str(vips[-1])) == OURS
     assert net.neighbour(str(vips[0])) == ""
+
+
+def test_packets_are_counted_after_growth_and_for_a_successor(net: Pair, start: Start) -> None:
+    """The filter that spares bystanders the tables belongs to each loaded program."""
+    herald = start(slots=16)
+    net.in_client("ip", "neigh", "add", "192.0.2.200", "lladdr", OURS, "dev", "eth0")
+    ping = ("ping", "-c", "1", "-W", "1", "192.0.2.200")
+
+    net.in_client(*ping, check=False)
+    assert herald.plane.exits()["counted"] == 0
+    herald.put("192.0.2.200", Voice.COUNT)
+    net.in_client(*ping, check=False)
+    assert herald.plane.counters()[ip_address("192.0.2.200")].packets == 1
+
+    herald.plane.put(VipRow(ip_address(f"198.51.100.{n}"), Voice.HELD) for n in range(1, 255))
+    herald.work()
+    net.in_client(*ping, check=False)
+    assert herald.plane.counters()[ip_address("192.0.2.200")].packets == 2
+
+    successor = start(slots=16)
+    net.in_client(*ping, check=False)
+    assert successor.plane.counters()[ip_address("192.0.2.200")].packets == 3
+    assert successor.plane.counters()[ip_address("192.0.2.200")].bytes == 3 * 98

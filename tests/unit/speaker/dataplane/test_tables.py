@@ -192,9 +192,11 @@ class TableAgainstDict(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Growth alone always ends with every row visible."""
+        slots = self.table.live.slots
         while self.table.waiting:
+            slots *= 2
             try:
-                drain(self.table.fill(grown(IPV4, self.table.live.slots * 2)))
+                drain(self.table.fill(grown(IPV4, slots)))
             except CrowdedError:
                 continue
             self.table.publish()

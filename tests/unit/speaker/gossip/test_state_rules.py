@@ -150,6 +150,46 @@ def test_a_message_about_another(
     assert kinds(outputs) == told
 
 
+def test_the_changes_of_state_are_those_of_the_diagram() -> None:
+    """The diagram at the head of membership.py: LEFT is a DEAD that said so itself."""
+    histories: dict[NodeState, list[PacketMessage]] = {
+        ALIVE: [],
+        SUSPECT: [suspect(3)],
+        DEAD: [dead(3)],
+        LEFT: [left(3)],
+    }
+    news: list[PacketMessage] = [
+        alive(4),
+        suspect(4),
+        dead(4),
+        left(4),
+        alive(3),
+        suspect(3),
+        dead(3),
+        left(3),
+    ]
+
+    edges = set()
+    for before, history in histories.items():
+        for message in news:
+            swim = begin(alive(3), *history)
+            hear(swim, message)
+            after = about(swim)
+            assert after is not None
+            edges |= {(before, after[0])} - {(before, before)}
+
+    assert edges == {
+        (ALIVE, SUSPECT),
+        (ALIVE, DEAD),
+        (ALIVE, LEFT),
+        (SUSPECT, ALIVE),
+        (SUSPECT, DEAD),
+        (SUSPECT, LEFT),
+        (DEAD, ALIVE),
+        (LEFT, ALIVE),
+    }
+
+
 @pytest.mark.parametrize(
     ("accusation", "incarnation"),
     [

@@ -168,6 +168,17 @@ class Lab:
             process = processes.find(pid)
             if process is not None:
                 process.kill()
+                process.wait(STOP_WITHIN_S)
+        self._forget(node)
+
+    def _forget(self, node: Host) -> None:
+        """What a reboot forgets: pinned programs, files under /run, addresses that came later."""
+        # The kernel's own progs.debug and maps.debug beside our directories cannot be removed.
+        for path in self.bpffs(node).glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+        shutil.rmtree(self.state_dir(node), ignore_errors=True)
+        self.network.flush_lo(node)
 
     def cut(self, node: Host, *, silently: bool = False) -> None:
         """Take `node` off the segment; `silently` leaves its carrier on."""

@@ -107,6 +107,10 @@ class Network:
         port = ["dev", node.name, "state", state]
         run(["bridge", "-n", self.topology.switch, "link", "set", *port])
 
+    def flush_lo(self, node: Host) -> None:
+        """Take every address from `lo` that it did not have at first."""
+        run(["ip", "-n", node.namespace, "addr", "flush", "dev", "lo", "scope", "global"])
+
     def remove(self) -> None:
         """Remove every namespace of this prefix, with all in it."""
         ours = [name for name in namespaces() if self.topology.owns_namespace(name)]

@@ -24,6 +24,11 @@ class Entry:
     # Its slots: attachment, key in the table, whether it is advertised there
     slots: tuple[tuple[Spot, bytes, bool], ...] = ()
     groups: frozenset[int] = frozenset()  # ifindexes on which its group is wanted
+    is_v4: bool = attrs.field(init=False)
+
+    @is_v4.default
+    def _is_v4(self) -> bool:
+        return self.vip.version == 4
 
     @classmethod
     def of(cls, row: VipRow) -> "Entry":

@@ -291,7 +291,7 @@ class Table:
 
     def flip(self, key: bytes, voice: int) -> None:
         """Change the voice of a key that was set: one store in each half that has it."""
-        if not self.live.flip(key, voice):
+        if not self.live.flip(key, voice) and self.waiting:
             waiting = self.waiting.get(key)
             if waiting is not None:
                 self.waiting[key] = attrs.evolve(waiting, voice=voice)

@@ -135,13 +135,20 @@ class Writer:
 
         Raises KeyError for one that was not put.
         """
-        entries, tables = self.entries, self.store.tables
+        entries, v4, v6 = self.entries, self.store.tables[4], self.store.tables[6]
+        words: dict[tuple[bytes, bool, bool], int] = {}
         for vip in vips:
             entry = entries[vip]
             entry.voice, entry.lladdr = voice, lladdr
-            table, listen = tables[vip.version], entry.listen
+            flip = v4.flip if entry.is_v4 else v6.flip
             for spot, key, advertised in entry.slots:
-                table.flip(key, spot.word(voice, lladdr, advertised=advertised, listen=listen))
+                kind = (spot.place, advertised, entry.listen)
+                word = words.get(kind)
+                if word is None:
+                    word = words[kind] = spot.word(
+                        voice, lladdr, advertised=advertised, listen=entry.listen
+                    )
+                flip(key, word)
 
     def listen(self, vips: Iterable[Vip], *, on: bool) -> None:
         """Report (or no more) whoever speaks for these VIPs, also where we do not: for probing."""

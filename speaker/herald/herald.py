@@ -35,6 +35,7 @@ from speaker.herald.segments import Segment, Segments
 from speaker.herald.server import LinkServer
 from stentor.logging import Log
 
+CLEARING_NS = 75_000_000_000  # longer than any address on lo lives by itself
 GOODBYE_S = 1.0  # for the ring's leave, after the seats are handed over
 
 
@@ -114,6 +115,8 @@ class Herald:
         self.performer.close()
         if release:
             if self.performer.lo is not None:
+                # Until the last address is gone from lo, the kernel's own answers are dropped.
+                self.plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=CLEARING_NS)
                 self.performer.lo.close()
             self.plane.release()
         self.memory.save()

@@ -31,7 +31,6 @@ from stentor.logging import Log
 LIFETIME_S = 60
 REFRESH_S = 15.0
 RETRY_S = 1.0
-A_TURN = 64  # some 1 ms of rtnetlink
 BOUND_NAME = "lo.vips"  # in the state directory: what --cleanup takes away
 
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, ifindex
@@ -58,7 +57,7 @@ def address_body(vip: Vip, ifindex: int, lifetime_s: int) -> bytes:
 @attrs.define
 class LoBinder:
     """
-    Keeps VIPs on lo. Nothing is sent before `step`, so that thousands of VIPs never stop the loop.
+    Keeps VIPs on lo. Only `step` and `close` change anything there, the former one VIP at a time.
 
     `netlink` is a socket of our own; `state_dir` keeps the list for --cleanup.
     """
@@ -68,6 +67,7 @@ class LoBinder:
     log: Log
     _until: dict[Vip, float | None] = attrs.field(factory=dict)  # None = held, else end of grace
     _due: list[tuple[float, bytes, Vip]] = attrs.field(factory=list)  # bytes: a total order
+    _at: dict[Vip, float] = attrs.field(factory=dict)  # the entry of `_due` that counts
     _unbind: set[Vip] = attrs.field(factory=set)
     _listed: frozenset[Vip] = frozenset()
     _ifindex: int = attrs.field(factory=lambda: socket.if_nametoindex("lo"))
@@ -75,7 +75,7 @@ class LoBinder:
     def hold(self, vip: Vip, now: float) -> None:
         """Bind `vip` and keep it."""
         if vip not in self._until or vip in self._unbind:
-            heapq.heappush(self._due, (now, vip.packed, vip))
+            self._schedule(vip, now)
         self._unbind.discard(vip)
         self._until[vip] = None
 
@@ -83,7 +83,7 @@ class LoBinder:
         """Keep `vip` for `grace_s` more, then let it go; no-op unless held."""
         if vip in self._until and self._until[vip] is None:
             self._until[vip] = now + grace_s
-            heapq.heappush(self._due, (now + grace_s, vip.packed, vip))
+            self._schedule(vip, min(self._at[vip], now + grace_s))
 
     def drop(self, vip: Vip) -> None:
         """Take `vip` away at the next step."""
@@ -96,26 +96,38 @@ class LoBinder:
             return 0.0
         return self._due[0][0] if self._due else None
 
-    def step(self, now: float, at_most: int = A_TURN) -> None:
-        """Carry out what is due, at most so many changes."""
-        for _ in range(at_most):
-            if self._unbind:
-                self._take_away(self._unbind.pop())
-            elif self._due and self._due[0][0] <= now:
-                self._refresh(heapq.heappop(self._due)[2], now)
-            else:
-                break
-        self._list()
+    def is_due(self, now: float) -> bool:
+        """Whether `step` has work now."""
+        return bool(self._unbind) or bool(self._due and self._due[0][0] <= now)
+
+    def step(self, now: float) -> None:
+        """Carry out one change that is due."""
+        if self._unbind:
+            self._take_away(self._unbind.pop())
+        elif self._due and self._due[0][0] <= now:
+            when, _, vip = heapq.heappop(self._due)
+            if self._at.get(vip) == when:  # else it was scheduled anew since
+                self._refresh(vip, now)
+
+    def _schedule(self, vip: Vip, when: float) -> None:
+        self._at[vip] = when
+        heapq.heappush(self._due, (when, vip.packed, vip))
+
+    def keep_list(self) -> None:
+        """Write down what is bound, where that has changed."""
+        bound = self._until.keys()
+        if bound != self._listed:
+            lines = sorted(map(str, bound))
+            write_atomically(self.state_dir / BOUND_NAME, "\n".join(lines).encode())
+            self._listed = frozenset(bound)
 
     def close(self) -> None:
         """Take every VIP away: without a herald nobody keeps the kernel from answering for them."""
         for vip in list(self._until):
             self._take_away(vip)
-        self._list()
+        self.keep_list()
 
     def _refresh(self, vip: Vip, now: float) -> None:
-        if vip not in self._until or vip in self._unbind:
-            return
         until = self._until[vip]
         if until is not None and until <= now:
             self._take_away(vip)
@@ -126,10 +138,11 @@ class LoBinder:
         except ApplyError as exc:
             self.log.warn("vip_not_bound", vip=vip, message=str(exc))
             wait = RETRY_S
-        heapq.heappush(self._due, (now + wait, vip.packed, vip))
+        self._schedule(vip, now + wait if until is None else min(until, now + wait))
 
     def _take_away(self, vip: Vip) -> None:
         self._until.pop(vip, None)
+        self._at.pop(vip, None)
         try:
             self._ask(RTM_DELADDR, 0, vip)
         except ApplyError as exc:  # the kernel was faster, or it goes with its lifetime
@@ -138,13 +151,6 @@ class LoBinder:
     def _ask(self, kind: int, flags: int, vip: Vip) -> None:
         what = f"{'bind' if kind == RTM_NEWADDR else 'unbind'} {vip} on lo"
         self.netlink.ask(what, kind, flags, address_body(vip, self._ifindex, LIFETIME_S))
-
-    def _list(self) -> None:
-        bound = frozenset(self._until)
-        if bound != self._listed:
-            lines = sorted(map(str, bound))
-            write_atomically(self.state_dir / BOUND_NAME, "\n".join(lines).encode())
-            self._listed = bound
 
 
 def remove_all(state_dir: Path) -> list[str]:

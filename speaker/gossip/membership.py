@@ -19,6 +19,7 @@ Each change is gossiped on. From push/pull, dead and suspect are hearsay: both o
 """
 
 import enum
+import math
 from collections import Counter
 
 import attrs
@@ -46,6 +47,7 @@ from speaker.gossip.versions import is_sane
 META_MAX_BYTES = 512  # memberlist MetaMaxSize; senders keep to it
 NAME_MAX_BYTES = 255  # a Kubernetes node name has up to 253
 INCARNATION_MAX = 0xFFFF_FFFF  # uint32
+NAMESAKE_S = 60.0  # how long a node of our own name counts as present: two push/pulls
 CONFLICT_AGAIN_S = 10.0  # a conflict that lasts is told again after this
 
 
@@ -77,6 +79,7 @@ class Membership:
     ignored: Counter[Ignored] = attrs.field(factory=Counter)
     is_leaving: bool = False
     has_own_news: bool = False  # something of our own waits in the queue: do not dawdle
+    _namesake_heard: float = -math.inf
     _conflicts: dict[str, float] = attrs.field(factory=dict)  # name: when told
 
     def begin(self) -> None:
@@ -187,10 +190,18 @@ class Membership:
             self.dead(Dead(node.incarnation, name, self.me.name), now)
 
     def leave(self, now: float) -> None:
-        """Say goodbye. Alive messages about us are ignored from now on."""
+        """
+        Say goodbye. Alive messages about us are ignored from now on.
+
+        Not where another node has our name: the goodbye would be taken for that one's.
+        """
         if self.is_leaving:
             return
-        self.is_leaving = self.has_own_news = True
+        self.is_leaving = True
+        if now - self._namesake_heard < NAMESAKE_S:
+            self.me.become(NodeState.LEFT, now)
+            return
+        self.has_own_news = True
         self.dead(Dead(self.me.incarnation, self.me.name, self.me.name), now)
 
     def is_expired(self, node: Node, now: float) -> bool:
@@ -267,6 +278,7 @@ class Membership:
         if self.is_leaving:
             return
         if (message.addr, message.port) != (me.raw_address, me.port):
+            self._namesake_heard = now
             self._tell_conflict(me, message, address, now)
             return
         if message.incarnation < me.incarnation:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from speaker.gossip.config import LAN, VERSIONS_METALLB, GossipConfig
+from speaker.gossip.config import LAN, GossipConfig
 from speaker.gossip.outputs import (
     Endpoint,
     Event,
@@ -35,12 +35,12 @@ def endpoint(name: str) -> Endpoint:
     return f"192.0.2.{name.removeprefix('n')}", PORT
 
 
-def make_swim(name: str, config: GossipConfig = LAN, **more: object) -> Swim:
-    """A node by the name "nN", with its own seed."""
-    host, port = endpoint(name)
-    number = int(name.removeprefix("n"))
-    arguments: dict[str, object] = {"rng": Random(number), "versions": VERSIONS_METALLB, **more}
-    return Swim(name=name, address=ip_address(host), port=port, config=config, **arguments)  # type: ignore[arg-type]  # a table of keywords
+def make_swim(place: str, config: GossipConfig = LAN, **more: object) -> Swim:
+    """A node at the place "nN", by that name unless another is given, with its own seed."""
+    host, port = endpoint(place)
+    number = int(place.removeprefix("n"))
+    arguments: dict[str, object] = {"name": place, "rng": Random(number), **more}
+    return Swim(address=ip_address(host), port=port, config=config, **arguments)  # type: ignore[arg-type]  # a table of keywords
 
 
 @attrs.define(eq=False)

@@ -4,8 +4,9 @@ import attrs
 import pytest
 
 from speaker.gossip.config import LAN, WAN
-from speaker.gossip.messages import Alive, NodeState, Suspect
+from speaker.gossip.messages import Alive, NodeState, PushPull, Suspect
 from speaker.gossip.outputs import (
+    ExchangeState,
     LeaveFinished,
     MemberCleared,
     MemberJoined,
@@ -216,6 +217,29 @@ def test_a_name_on_a_second_address_is_a_conflict_and_changes_nothing() -> None:
     member = ring.nodes["n1"].member("n2")
     assert member is not None
     assert member.endpoint == endpoint("n2")
+
+
+def test_the_second_of_a_name_is_told_and_its_goodbye_harms_nobody() -> None:
+    """It finds the first in the answer to its join; what it says then is not the first's."""
+    ring = Ring.of(3)
+    second = make_swim("n8", name="n2")
+    ring.carry_out(second, second.start(ring.now))
+    ring.nodes["second"] = second
+
+    reply, outputs = ring.nodes["n1"].push_pull_requested(
+        PushPull(True, ()), second.endpoint, ring.now
+    )
+    [action] = second.join([endpoint("n1")], ring.now)
+    assert isinstance(action, ExchangeState)
+    told = second.push_pull_answered(action.exchange, reply, ring.now)
+    ring.carry_out(second, second.leave(ring.now))
+    ring.run_for(2.0)
+
+    assert outputs == []
+    [conflict] = [event for event in told if isinstance(event, NameConflict)]
+    assert conflict.claimed == endpoint("n2")
+    assert ring.events(LeaveFinished, "n2") == [LeaveFinished()]
+    assert ring.events(MemberLeft) == []
 
 
 def test_two_halves_that_gave_each_other_up_find_together_by_a_join() -> None:

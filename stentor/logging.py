@@ -82,7 +82,7 @@ class Repeats:
     The first event of the next window carries the count as `suppressed`.
     """
 
-    burst: int = 20
+    burst: int = 200  # a roll-out of 100 Services is told in full, a storm is not
     window_s: float = 10.0
     _windows: dict[str, list[float]] = attrs.field(factory=dict)  # key -> [start, seen]
 

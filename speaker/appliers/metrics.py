@@ -30,7 +30,7 @@ _OURS = (
 _EXACT = frozenset(name for name, _, _ in _PER_VIP)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Moment(Collector):
     """What is known at one scrape. A missing view or counters: no herald answers."""
 

@@ -5,9 +5,10 @@ import signal
 from functools import partial
 
 import pytest
+import yaml
 
 from tests.eventually import DEADLINES, eventually
-from tests.process.rig import AGENT, HERALD, VIP, VIP6, Rig, Speaker, objects
+from tests.process.rig import AGENT, HERALD, VIP, VIP6, Rig, Speaker, objects, sh
 
 pytestmark = pytest.mark.root
 
@@ -139,6 +140,83 @@ def test_an_address_of_the_host_that_is_also_a_vip_stays_untouched(rig: Rig) -> 
     )
     assert rig.lladdr() == eventually(partial(rig.resolve, taken), within_s=DEADLINES.answered)
     assert taken not in {each.vip for each in speaker.counters().vips}
+
+
+@pytest.mark.parametrize("vip", [VIP, VIP6])
+def test_a_vip_that_a_stranger_answers_for_is_left_to_it(rig: Rig, vip: str) -> None:
+    """OWNERSHIP.md 1: an empty seat is probed for before it is taken."""
+    prefix = 128 if ":" in vip else 32
+    sh("ip", "-n", rig.client, "addr", "add", f"{vip}/{prefix}", "dev", "eth0", *NODAD[vip])
+
+    other = VIP6 if vip == VIP else VIP
+    speaker = rig.start().holds(other)
+
+    eventually(
+        lambda: seats(speaker).get(vip, ("", ""))[1],
+        until="held_elsewhere".__eq__,
+        within_s=DEADLINES.seat_taken,
+    )
+    assert {other} == speaker.held()
+
+
+def test_metrics_and_health_are_served(rig: Rig) -> None:
+    speaker = rig.start().holds(VIP)
+    rig.resolve(VIP)
+
+    status, ready = eventually(
+        partial(speaker.get, 17472, "/readyz"),
+        until=lambda got: got[0] == 200,
+        within_s=DEADLINES.process_up,
+    )
+    assert (status, ready.strip()) == (200, "ok")
+    assert speaker.get(17472, "/healthz")[0] == 200
+    assert speaker.get(9120, "/nothing")[0] == 404
+    _, page = speaker.get(9120, "/metrics")
+    label = f'ip="{VIP}",node="n1",protocol="layer2",service="demo/web-0"'
+    assert f"metallb_speaker_announced{{{label}}} 1.0" in page
+    assert "# TYPE metallb_layer2_requests_received counter" in page
+    [answered] = [
+        float(line.split()[-1])
+        for line in page.splitlines()
+        if line.startswith(f'metallb_layer2_responses_sent{{ip="{VIP}"}}')
+    ]
+    assert answered >= 1
+    assert "stentor_herald_up 1.0" in page
+
+
+def test_without_a_herald_the_agent_is_not_ready_and_says_why(rig: Rig) -> None:
+    speaker = rig.start().holds(VIP)
+    os.kill(speaker.pid, signal.SIGSTOP)  # or it would start the next herald at once
+    speaker.kill(HERALD)
+
+    status, why = eventually(
+        partial(speaker.get, 17472, "/readyz"),
+        until=lambda got: got[0] == 503,
+        within_s=DEADLINES.process_up,
+    )
+
+    assert (status, "no herald is connected" in why) == (503, True)
+    assert speaker.get(17472, "/healthz")[0] == 200
+    assert "stentor_herald_up 0.0" in speaker.get(9120, "/metrics")[1]
+    os.kill(speaker.pid, signal.SIGCONT)
+    speaker.holds(VIP)
+
+
+def test_status_files_name_the_holder_and_the_reason(rig: Rig) -> None:
+    rig.start().holds(VIP)
+    folder = rig.manifests / ".status" / "nodes" / "n1"
+    path = folder / "Service" / "demo_web-0.yaml"
+
+    def vips() -> list[dict[str, str]]:
+        return yaml.safe_load(path.read_text())["vips"] if path.exists() else []
+
+    held = {"vip": VIP, "holder": "n1", "reason": "held"}
+    eventually(vips, until=lambda found: held in found, within_s=DEADLINES.file_seen)
+    l2_status = yaml.safe_load((folder / "ServiceL2Status" / "demo_web-0.yaml").read_text())
+    assert l2_status["status"]["node"] == "n1"
+
+
+NODAD = {VIP: (), VIP6: ("nodad",)}
 
 
 def seats(speaker: Speaker) -> dict[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ What is attached is pinned under a name that says all that a later process must 
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -94,6 +95,8 @@ class Posts:
                 name = PinName.parse(path.name)
                 if name is not None:
                     self._adopt(path, name)
+        for other in self.pins.others():  # its programs are ours now, its maps nobody's
+            shutil.rmtree(other)
 
     def _adopt(self, path: Path, name: PinName) -> None:
         fd = self.libbpf.get(path)

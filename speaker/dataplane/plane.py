@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from speaker.dataplane import bpffs, counters
-from speaker.dataplane.attach import Posts, check_mode
+from speaker.dataplane.attach import Post, Posts, check_mode
 from speaker.dataplane.cells import CellView
 from speaker.dataplane.entries import Rows
 from speaker.dataplane.errors import ApplyError
@@ -130,12 +130,19 @@ class DataPlane:
         for ifindex in [n for n in self._posts.by_ifindex if n not in served]:
             self._posts.leave(ifindex)
         for hook in {want.hook.ifindex: want.hook for want in wanted}.values():
-            uppers = any(want.hook == hook and want.vlan for want in wanted)
-            hidden = uppers and not self._settings.show_tags(hook.name)
-            self._posts.ensure(hook, tags_hidden=hidden)
+            self._ensure(hook, any(want.hook == hook and want.vlan for want in wanted))
         before, self._attachments = self._attachments, tuple(map(self._attachment, wanted))
         self._follow(wanted, now_ns)
         return before != self._attachments
+
+    def _ensure(self, hook: Link, has_uppers: bool) -> None:
+        try:
+            hidden = has_uppers and not self._settings.show_tags(hook.name)
+            self._posts.ensure(hook, tags_hidden=hidden)
+        except ApplyError as exc:
+            self._settings.warnings.append(f"{hook.name}: {exc}")
+            post = Post(hook.ifindex, Rung.NONE, RungReason.NOT_SUPPORTED, str(exc))
+            self._posts.by_ifindex.setdefault(hook.ifindex, post)
 
     def _attachment(self, want: Wanted) -> Attachment:
         post = self._posts.by_ifindex[want.hook.ifindex]

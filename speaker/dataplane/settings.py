@@ -22,8 +22,8 @@ class Settings:
         if not self.is_managed or ifname in self._seen:
             return
         self._seen.add(ifname)
-        originals = undo.load(self.state_dir)
         try:
+            originals = undo.load(self.state_dir)
             if sysctls.announce_own_addresses(ifname, originals):
                 undo.save(self.state_dir, originals)
         except ApplyError as exc:
@@ -52,8 +52,8 @@ class Settings:
 
     def hear_all_multicast(self, ifname: str) -> None:
         """No more groups can be joined: receive all of them."""
-        originals = undo.load(self.state_dir)
         try:
+            originals = undo.load(self.state_dir)
             if multicast.set_allmulti(ifname, on=True) and ifname not in originals.allmulti:
                 originals.allmulti.append(ifname)
                 undo.save(self.state_dir, originals)

@@ -22,7 +22,7 @@ from speaker.dataplane import Attachment, DataPlane, Rung, Voice
 from speaker.dataplane.interfaces import HostAddress
 from speaker.dataplane.interfaces import Link as KernelLink
 from speaker.dataplane.watcher import Watcher
-from speaker.herald import link, views
+from speaker.herald import link, realtime, views
 from speaker.herald.actions import Voice as CoreVoice
 from speaker.herald.alarm import Alarm
 from speaker.herald.core import AdoptedRow, HeraldCore, PlannedSeat
@@ -157,6 +157,7 @@ class Herald:
         self.ring.plan_known(plan.join, self._own)
         self.settle()
         self.server.publish()
+        realtime.spare()
         self.log.info("plan_taken", vips=len(seats), plan=plan.generation, from_agent=from_agent)
 
     def agent_heard(self) -> None:

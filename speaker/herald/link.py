@@ -66,7 +66,6 @@ class Plan(msgspec.Struct, frozen=True, tag=True):
     vips: tuple[PlannedVip, ...] = ()
     nodes: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
-    exclude_interfaces: tuple[str, ...] | None = None  # regular expressions; None = the flags' own
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag=True):

@@ -16,6 +16,7 @@ from speaker.config import (
     ConfigError,
     Settings,
 )
+from stentor.cli import options
 from stentor.logging import LEVEL_NAMES
 from stentor.version import installed
 
@@ -95,14 +96,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     show_default=True,
     help="Where to answer; auto stops at generic XDP until a peer has proven native XDP.",
 )
-@click.option(
-    "--state-dir",
-    default="/run/stentor",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Sockets, locks and state on disk; one for each speaker.",
-)
+@options.state_dir
 @click.option(
     "--bpffs",
     default="/sys/fs/bpf/stentor",

@@ -11,17 +11,11 @@ import msgspec
 from speaker.appliers.herald import LinkDown, ask_counters, ask_view
 from speaker.exits import ExitCode
 from speaker.herald.link import SOCKET_NAME, Counters, View
+from stentor.cli import options
 
 
 @click.command()
-@click.option(
-    "--state-dir",
-    default="/run/stentor",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The directory of the speaker to ask.",
-)
+@options.state_dir
 @click.option("--json", "as_json", is_flag=True, help="The whole view as one JSON object.")
 @click.option("--counters", "with_counters", is_flag=True, help="Counters of each VIP as well.")
 def status(state_dir: Path, *, as_json: bool, with_counters: bool) -> None:

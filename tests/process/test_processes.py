@@ -216,6 +216,18 @@ def test_status_files_name_the_holder_and_the_reason(rig: Rig) -> None:
     assert l2_status["status"]["node"] == "n1"
 
 
+@pytest.mark.parametrize("vip", [VIP, VIP6])
+def test_an_announcement_corrects_a_neighbour_that_still_knows_the_old_holder(
+    rig: Rig, vip: str
+) -> None:
+    entry = (vip, "lladdr", "02:00:00:00:00:99", "nud", "stale", "dev", "eth0")
+    sh("ip", "-n", rig.client, "neigh", "replace", *entry)
+
+    rig.start().holds(vip)
+
+    eventually(partial(rig.neighbour, vip), until=rig.lladdr().__eq__, within_s=DEADLINES.answered)
+
+
 NODAD = {VIP: (), VIP6: ("nodad",)}
 
 

@@ -3,6 +3,7 @@
 from speaker.herald.joins import REJOIN_S, RETRY_S, Joins
 
 A, B = ("192.0.2.1", 7946), ("192.0.2.2", 7946)
+OTHERS = [("192.0.2.7", 7946), ("192.0.2.8", 7946)]
 START = 100.0
 
 
@@ -55,11 +56,11 @@ def test_a_target_that_is_a_member_already_holds_up_nothing() -> None:
 
 def test_failures_back_off_to_ten_seconds_and_go_on() -> None:
     subject = joins(A)
-    subject.due(START, [])
+    subject.due(START, OTHERS)
     now, gaps = START, []
     for _ in range(8):
         subject.note(A, merged=False, now=now)
-        following = next(now + n / 10 for n in range(200) if subject.due(now + n / 10, []))
+        following = next(now + n / 10 for n in range(200) if subject.due(now + n / 10, OTHERS))
         gaps.append(round(following - now, 1))
         now = following
 

@@ -2,12 +2,14 @@
 Whom to join and when, and when the start is over for it. Pure: `now` in, targets to try out.
 
 A target is tried until it is a member, after 1 s, then 2 s, up to 10 s apart, and again when it is
-lost, so that a ring that a long cut has split in two heals. A name cannot be told from a member's
-address: it is tried each minute. The start is over once each target was merged with or has failed
-twice (OWNERSHIP.md 8).
+lost, so that a ring that a long cut has split in two heals. A node without any other member tries
+every 2 s at the latest: whoever took its seats meanwhile cannot know of it. A name cannot be told
+from a member's address: it is tried each minute. The start is over once each target was merged
+with or has failed twice (OWNERSHIP.md 8).
 """
 
 from collections.abc import Iterable
+from math import inf
 
 import attrs
 
@@ -16,6 +18,7 @@ Target = tuple[str, int]
 
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 REJOIN_S = 60.0
+LONELY_S = 2.0
 FAILURES_TO_SETTLE = 2
 
 
@@ -25,6 +28,7 @@ class _Course:
     has_merged: bool = False
     is_pending: bool = False
     next_try: float = 0.0
+    ended_at: float = 0.0  # the last attempt
 
 
 @attrs.define
@@ -43,11 +47,37 @@ class Joins:
         due = [
             target
             for target, course in self._courses.items()
-            if target not in known and not course.is_pending and course.next_try <= now
+            if target not in known
+            and not course.is_pending
+            and self._next_try(course, is_lonely=len(known) < 2) <= now
         ]
         for target in due:
             self._courses[target].is_pending = True
         return due
+
+    def next_due(self, members: Iterable[Target]) -> float:
+        """When `due` has something to say; infinity while nothing waits."""
+        known = frozenset(members)
+        is_lonely = len(known) < 2
+        return min(
+            (
+                self._next_try(course, is_lonely=is_lonely)
+                for target, course in self._courses.items()
+                if target not in known and not course.is_pending
+            ),
+            default=inf,
+        )
+
+    def hurry(self, now: float) -> None:
+        """Try whoever is no member at once: there is a sign of life, or carrier again."""
+        for course in self._courses.values():
+            course.next_try = min(course.next_try, now)
+
+    @staticmethod
+    def _next_try(course: _Course, *, is_lonely: bool) -> float:
+        if is_lonely and course.failures:
+            return min(course.next_try, course.ended_at + LONELY_S)
+        return course.next_try
 
     def note(self, target: Target, *, merged: bool, now: float) -> None:
         """Take how an attempt ended."""
@@ -55,6 +85,7 @@ class Joins:
         if course is None:
             return
         course.is_pending = False
+        course.ended_at = now
         if merged:
             course.has_merged, course.failures = True, 0
             course.next_try = now + REJOIN_S

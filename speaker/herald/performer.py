@@ -101,8 +101,8 @@ class Performer:
                 self.ring.send(node, payload)
             case Broadcast(payload, key):
                 self.ring.broadcast(payload, key)
-            case Rejoin(node):
-                self.ring.rejoin(node)
+            case Rejoin(node, sender):
+                self.ring.rejoin(node, sender)
             case Note(event, fields):
                 self.log.info(event, **fields)
             case Exit(message):

@@ -65,6 +65,14 @@ def advertised(settings: Settings, own: Iterable[Address]) -> Address:
     return usable[0] if usable else ip_address("127.0.0.1")
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:  # heard by a stream, which does not tell
+        return False
+    return True
+
+
 def _source_towards(host: str) -> Address | None:
     try:
         literal = ip_address(host)
@@ -155,11 +163,20 @@ class Ring:
         self._is_plan_known = True
         self._settle_joins()
 
-    def rejoin(self, node: str) -> None:
-        """Exchange state with a member that the ring takes for dead."""
+    def rejoin(self, node: str, sender: str) -> None:
+        """
+        Exchange state with a node that we hear though the ring takes it for dead or unknown.
+
+        `sender` is the address it was heard from. Both "": with every join target, now.
+        """
+        if not node and not sender:
+            self._joins.hurry(self._now())
+            return
         member = None if self.gossip is None else self.gossip.swim.member(node)
         if member is not None:
             self._asked.append(member.endpoint)
+        elif _is_address(sender):
+            self._asked.append((sender, self.settings.gossip_port))
 
     def send(self, node: str, payload: bytes) -> None:
         """Send a user message to one member, best effort."""

@@ -1,6 +1,6 @@
 """Whom the herald tries to join, and when its start has waited long enough."""
 
-from speaker.herald.joins import REJOIN_S, RETRY_S, Joins
+from speaker.herald.joins import LONELY_S, REJOIN_S, RETRY_S, Joins
 
 A, B = ("192.0.2.1", 7946), ("192.0.2.2", 7946)
 OTHERS = [("192.0.2.7", 7946), ("192.0.2.8", 7946)]
@@ -83,3 +83,24 @@ def test_a_target_that_stays_keeps_its_course() -> None:
     subject.seek([A, B])
 
     assert subject.due(START + 1, []) == [B]
+
+
+def test_a_node_alone_never_waits_longer_than_two_seconds() -> None:
+    """Whoever took its seats while it was cut off cannot know that it is back."""
+    subject, now = joins(A), START
+    for _ in range(6):
+        fail(subject, A, now)
+        now += LONELY_S
+
+    assert subject.due(now, []) == [A]
+
+
+def test_a_sign_of_life_makes_every_target_due_that_is_no_member() -> None:
+    subject = joins(A, B)
+    for target in subject.due(START, OTHERS):
+        subject.note(target, merged=False, now=START)
+    assert subject.due(START + 0.1, [*OTHERS, B]) == []
+
+    subject.hurry(START + 0.1)
+
+    assert subject.due(START + 0.1, [*OTHERS, B]) == [A]

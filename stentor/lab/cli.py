@@ -158,3 +158,23 @@ def demo(nodes: int, json_file: Path | None, prefix: str) -> None:
 
     options: dict[str, Any] = {"count": nodes, "prefix": prefix}
     sys.exit(run(Topology(directory=Path(f"/run/{prefix}"), **options), json_file))
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(2, MAX_NODES), default=3, show_default=True)
+@click.option("--trials", type=click.IntRange(1), default=5, show_default=True, help="Per fault.")
+@click.option(
+    "--faults",
+    help="Some, with commas, of host-death, herald-sigkill, herald-sigstop, agent-sigkill,"
+    " link-cut, planned-leave, rolling-restart.  [default: all]",
+)
+@click.option("--load", type=click.IntRange(0), default=0, help="Busy loops beside the trials.")
+@click.option("--detect", help="memberlist, beats or both; by default as speakers do by default.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--prefix", default="st-chaos", show_default=True, help="Of the namespaces.")
+@plainly
+def chaos(json_file: Path | None, **flags: Any) -> None:
+    """Hit nodes again and again, and show how long the segment and a client felt it."""
+    from stentor.lab.chaos import command  # noqa: PLC0415 - for this command alone
+
+    sys.exit(command(json_file, **flags))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The responder: answers ARP and neighbour solicitations for VIPs in place, drops those for VIPs
- * held elsewhere, reports foreign voices, counts packets to VIPs, and passes all else untouched.
+ * held elsewhere, reports foreign voices, reflects and obeys beats of other nodes, counts packets
+ * to VIPs, and passes all else untouched.
  * The same source is an XDP program and a tc program; user space attaches one of them per
  * interface and speaks to it through the maps of maps.h.
  */
@@ -12,6 +13,7 @@
 #include <linux/pkt_cls.h>
 
 #include "arp.h"
+#include "beat.h"
 #include "cursor.h"
 #include "layout.h"
 #include "lease.h"
@@ -55,8 +57,17 @@ static __always_inline enum exit_reason on_ipv4(struct frame *f)
 {
 	struct iphdr *ip = take(&f->at, sizeof(*ip));
 
+	if (!ip)
+		return EXIT_OTHER;
 	/* Branch point: a BFD echo (UDP 3785 to our LLADDR) is reflected here once it exists. */
-	return ip ? count4(f, ip) : EXIT_OTHER;
+	if (ip->protocol == NEXT_HEADER_UDP && may_be_beat(&f->at)) {
+		struct frame copy = *f; /* so that `f` stays in registers */
+		enum exit_reason reason = on_beat4(&copy, ip);
+
+		if (reason != EXIT_OTHER)
+			return reason;
+	}
+	return count4(f, ip);
 }
 
 static __always_inline enum exit_reason on_arp(struct frame *f)
@@ -231,6 +242,13 @@ static __always_inline enum exit_reason on_ipv6(struct frame *f, __u32 header_by
 		}
 	}
 	/* Branch point: a BFD echo over IPv6 is reflected here once it exists. */
+	if (ip6->nexthdr == NEXT_HEADER_UDP && may_be_beat(&f->at)) {
+		struct frame copy = *f;
+		enum exit_reason reason = on_beat6(&copy, ip6);
+
+		if (reason != EXIT_OTHER)
+			return reason;
+	}
 	return count6(f, ip6);
 }
 
@@ -243,9 +261,11 @@ static __always_inline enum exit_reason on_ethertype(struct frame *f, __be16 pro
 		return on_ipv6(f, header_bytes);
 	if (proto == bpf_htons(ETH_P_ARP))
 		return on_arp(f);
-	/* Branch point: a beat is verified, reflected and obeyed here once it exists. */
-	if (proto == bpf_htons(ETHERTYPE_BEAT))
-		return EXIT_BEAT;
+	if (proto == bpf_htons(ETHERTYPE_BEAT)) {
+		struct frame copy = *f;
+
+		return on_beat(&copy);
+	}
 	return EXIT_OTHER;
 }
 
@@ -275,7 +295,7 @@ static __always_inline enum exit_reason respond(struct frame *f, bool tag_taken)
 
 /*
  * Most frames, cheaply: whether this is an untagged IP packet to no VIP. True also tells that the
- * frame is no ND message; false that one should look closer.
+ * frame is neither an ND message nor a beat; false that one should look closer.
  */
 static __always_inline bool is_bystander(struct cursor at)
 {
@@ -284,13 +304,15 @@ static __always_inline bool is_bystander(struct cursor at)
 	struct iphdr *ip = (void *)(eth + 1);
 	__be16 proto;
 
-	if ((void *)(ip + 1) > at.end)
+	if ((void *)(ip + 1) + BEAT_PORT_END > at.end)
 		return false;
 	proto = load_proto(eth);
+	/* The port is looked at whatever the protocol: a load less for all but a few strangers. */
 	if (proto == bpf_htons(ETH_P_IP))
-		return !may_be_vip4(load_address(&ip->daddr));
-	return proto == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) <= at.end &&
-	       ip6->nexthdr != NEXT_HEADER_ICMPV6 && !may_be_vip6(&ip6->daddr);
+		return !may_be_vip4(load_address(&ip->daddr)) && !names_beat_port(ip + 1);
+	return proto == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + BEAT_PORT_END <= at.end &&
+	       ip6->nexthdr != NEXT_HEADER_ICMPV6 && !may_be_vip6(&ip6->daddr) &&
+	       !names_beat_port(ip6 + 1);
 }
 
 static __always_inline struct frame xdp_frame(struct xdp_md *ctx)
@@ -336,13 +358,16 @@ int stentor_xdp(struct xdp_md *ctx)
 #define HEADERS_BYTES (sizeof(struct ethhdr) + sizeof(struct vlan_tag) + sizeof(struct ipv6hdr))
 #define ND_BYTES (HEADERS_BYTES + sizeof(struct nd_message) + (size_t)ND_MAX_UNITS * ND_OPTION_UNIT)
 
-/* Pull what we read out of page fragments; most drivers leave headers linear anyway. */
+/*
+ * Pull what we read out of page fragments; most drivers leave headers linear anyway. Frames no
+ * longer than a beat are pulled whole.
+ */
 static __always_inline void make_linear(struct __sk_buff *skb)
 {
 	__u32 linear = skb->data_end - skb->data;
 	__u32 wanted = skb->protocol == bpf_htons(ETH_P_IPV6) ? ND_BYTES : HEADERS_BYTES;
 
-	if (wanted > skb->len)
+	if (wanted > skb->len || skb->len <= BEAT_FRAME_BYTES)
 		wanted = skb->len;
 	if (linear < wanted)
 		bpf_skb_pull_data(skb, wanted);

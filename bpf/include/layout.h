@@ -10,8 +10,9 @@
 #include <linux/if_ether.h>
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #define MAX_CELLS      64 /* attached (interface, VLAN) pairs on one node */
+#define MAX_HEARD      1024 /* entries of heard_beats, a power of two */
 #define MAX_PROBES     16 /* slots looked at before a lookup gives up; the writer keeps to it */
 #define SILENCE_NS 60000000000ULL /* what was ours stays dropped so long after the lease's end */
 #define EVENT_VIP_INTERVAL_NS  100000000ULL /* events of one VIP on one CPU are so far apart */
@@ -77,6 +78,8 @@ enum cell_state {
 	CELL_EXPIRED = 4,   /* the deadline passed: sticky, set by the program or the herald */
 };
 
+#define CELL_BEATS_OPEN 1 /* no gossip key: an all-zero key in slot 0 is meant to be used */
+
 struct cell {
 	__u64 deadline_ns;     /* CLOCK_MONOTONIC; read against the coarse clock */
 	__u64 last_beat_ns;    /* when the herald last pushed it */
@@ -90,11 +93,27 @@ struct cell {
 	__u8 lladdr[ETH_ALEN]; /* our own here: source of answers; a sender with another conflicts
 				*/
 	__u8 pad1[2];
-	__u8 key[2][16];     /* SipHash keys of beats, current and next */
+	__u8 key[2][16];     /* SipHash keys of beats: either verifies; all zero = none */
 	__u64 last_event_ns; /* written by the program: limits events */
-	__u8 reserved[32];
+	__u32 fenced_epoch;  /* written by the program: the highest claim that it obeyed */
+	__u8 beats;	     /* CELL_BEATS_OPEN or 0 */
+	__u8 reserved[27];
 };
 _Static_assert(sizeof(struct cell) == 128, "stride of cells");
+
+/*
+ * Who beats at us: entry hash_word(sender + cell) mod MAX_HEARD of `heard_beats`. Of two nodes
+ * that share an entry the last one is in it. Integers in host order.
+ */
+struct heard {
+	__u64 sender;	       /* instance id, 0 = nobody yet */
+	__u64 heard_ns;	       /* CLOCK_MONOTONIC, coarse; written last */
+	__u64 sent_ns;	       /* of its request; requests that are no younger are not heard */
+	__u8 lladdr[ETH_ALEN]; /* it came from */
+	__u8 flags;	       /* BEAT_HAS_WITNESS, BEAT_CLAIMS */
+	__u8 cell;	       /* it came to */
+};
+_Static_assert(sizeof(struct heard) == 32, "stride of heard_beats");
 
 /* The single element of `control`. `active*` are changed by bpf(2) update, never by a store. */
 struct control {
@@ -137,7 +156,8 @@ enum exit_reason {
 	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP that we speak for: event */
 	EXIT_OWN_ECHO, /* our own announcement or question came back */
 	EXIT_NO_ROOM,  /* the frame could not grow for the TLLAO */
-	EXIT_BEAT,     /* EtherType of beats */
+	EXIT_BEAT_PASSED,  /* a reply, or a request not to us, or no key was set */
+	EXIT_BEAT_REFUSED, /* short, unknown or badly signed */
 	/* dropped */
 	EXIT_ARP_DROPPED, /* held elsewhere */
 	EXIT_ARP_SILENT,  /* ours, but the lease ended less than 60 s ago: nobody here answers */
@@ -146,6 +166,7 @@ enum exit_reason {
 	/* sent back */
 	EXIT_ARP_ANSWERED,
 	EXIT_ND_ANSWERED,
+	EXIT_BEAT_REFLECTED,
 	EXIT_ECHO, /* reserved for BFD echo */
 	EXIT_MAX,
 };
@@ -156,6 +177,7 @@ enum exit_reason {
 enum event_kind {
 	EVENT_CONFLICT = 1, /* a foreign LLADDR speaks for a VIP that we speak for */
 	EVENT_HEARD = 2,    /* somebody speaks for a VIP whose slot listens */
+	EVENT_FENCED = 3,   /* a claim suspended a cell */
 };
 
 struct event {
@@ -163,12 +185,12 @@ struct event {
 	enum event_kind kind;
 	__u32 ifindex;
 	__u16 vlan;
-	__u8 lladdr[ETH_ALEN]; /* who speaks */
-	__u8 family;	       /* 4 or 6 */
+	__u8 lladdr[ETH_ALEN]; /* who speaks or claims */
+	__u8 family;	       /* 4 or 6; 0 = FENCED */
 	__u8 pad;
 	__u16 cell;
 	enum slot_state state; /* when it was heard */
-	__u8 vip[16];	       /* IPv4 in the first four bytes */
+	__u8 vip[16]; /* IPv4 in the first four bytes; FENCED: claimed epoch, 4 zeroes, claimant */
 };
 _Static_assert(sizeof(struct event) == 48, "ring buffer record");
 

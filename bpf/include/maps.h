@@ -45,6 +45,14 @@ struct {
 } cells SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_HEARD);
+	__type(key, __u32);
+	__type(value, struct heard);
+} heard_beats SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1024); /* the loader sizes it to the VIPs */
 	__type(key, __u32);

@@ -38,7 +38,7 @@ from typing import Final
 import attrs
 
 from speaker.dataplane.errors import KernelError
-from speaker.dataplane.layout import CELL, MAX_CELLS, CellState
+from speaker.dataplane.layout import CELL, MAX_CELLS, BeatFlag, CellState
 
 _SWAP: Final = CellState.OWNING ^ CellState.HOLDING
 _AFTER_RACE: Final = {
@@ -101,6 +101,8 @@ class Cells:
 
     memory: memoryview
     xor: Callable[[int, int], None]
+    _keys: bytes = attrs.field(init=False, default=bytes(32))
+    _beats: BeatFlag = attrs.field(init=False, default=BeatFlag(0))
     _quads: memoryview = attrs.field(init=False)
     _words: memoryview = attrs.field(init=False)
 
@@ -128,6 +130,10 @@ class Cells:
         """The epoch of a cell."""
         return self._words[_at(index, "epoch", 4)]
 
+    def fenced_epoch(self, index: int) -> int:
+        """The highest claim that the program obeyed on a cell, 0 for none."""
+        return self._words[_at(index, "fenced_epoch", 4)]
+
     # -- belonging -------------------------------------------------------------------------------
 
     def claim(
@@ -153,6 +159,7 @@ class Cells:
             state=CellState.RELEASED, epoch=self.epoch(free), vlan=vlan
         )
         self._sign(free, lladdr, instance_id, generation)
+        self._unlock(free)
         self._words[_at(free, "ifindex", 4)] = ifindex
         return free
 
@@ -166,6 +173,24 @@ class Cells:
         # One store: the program compares senders with it at any time. The pad behind is zero.
         self._quads[_at(index, "lladdr", 8)] = int.from_bytes(lladdr, "little")
 
+    def set_keys(self, slots: bytes, *, is_open: bool) -> None:
+        """
+        Let every cell, also one made later, verify beats with two keys of 16 octets, `slots`.
+
+        The first signs replies; an all-zero second is none. `is_open`: the ring has no key, and
+        an all-zero first one is used; without it the program reflects nothing under such a key.
+        """
+        self._keys = slots
+        self._beats = BeatFlag.OPEN if is_open else BeatFlag(0)
+        for index in range(MAX_CELLS):
+            if self._words[_at(index, "ifindex", 4)]:
+                self._unlock(index)
+
+    def _unlock(self, index: int) -> None:
+        at = index * CELL.size_bytes + CELL.offsets["key"]
+        self.memory[at : at + len(self._keys)] = self._keys
+        self.memory[index * CELL.size_bytes + CELL.offsets["beats"]] = self._beats
+
     def free(self, index: int) -> None:
         """Give a cell back: its interface is gone."""
         self._words[_at(index, "state", 4)] = CellState.RELEASED
@@ -174,11 +199,17 @@ class Cells:
     # -- transitions -----------------------------------------------------------------------------
 
     def enter(self, index: int, *, now_ns: int, lease_ns: int, keep_epoch: bool) -> None:
-        """Any state that does not answer -> OWNING. An owning cell stays as it is."""
+        """
+        Any state that does not answer -> OWNING. An owning cell stays as it is.
+
+        The new epoch is above every claim that the cell has obeyed: a claim may be from before a
+        reboot, when epochs were higher, and must not suspend it again.
+        """
         if self.state(index) in _ANSWERING:
             return
         if not keep_epoch:
-            self._words[_at(index, "epoch", 4)] = self.epoch(index) + 1 & 0xFFFF_FFFF
+            highest = max(self.epoch(index), self.fenced_epoch(index))
+            self._words[_at(index, "epoch", 4)] = highest + 1 & 0xFFFF_FFFF
         self._quads[_at(index, "deadline_ns", 8)] = now_ns + lease_ns
         self._quads[_at(index, "last_beat_ns", 8)] = now_ns
         self.xor(_at(index, "epoch", 4) * 4, 0)

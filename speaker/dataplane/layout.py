@@ -13,9 +13,10 @@ from typing import Final
 
 import attrs
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 MAX_CELLS: Final = 64
 MAX_PROBES: Final = 16
+MAX_HEARD: Final = 1024
 FILTER_BITS: Final = 16
 SILENCE_NS: Final = 60_000_000_000
 EVENT_VIP_INTERVAL_NS: Final = 100_000_000
@@ -53,6 +54,12 @@ class CellState(enum.IntEnum):
     EXPIRED = 4
 
 
+class BeatFlag(enum.IntFlag):
+    """Bits of a cell's `beats`."""
+
+    OPEN = 1  # the ring has no gossip key: the all-zero key of slot 0 is meant to be used
+
+
 class ExitReason(enum.IntEnum):
     """Ways out of the program, keys of the map `exits` (enum exit_reason)."""
 
@@ -66,14 +73,16 @@ class ExitReason(enum.IntEnum):
     CONFLICT = 7
     OWN_ECHO = 8
     NO_ROOM = 9
-    BEAT = 10
-    ARP_DROPPED = 11
-    ARP_SILENT = 12
-    ND_DROPPED = 13
-    ND_SILENT = 14
-    ARP_ANSWERED = 15
-    ND_ANSWERED = 16
-    ECHO = 17
+    BEAT_PASSED = 10
+    BEAT_REFUSED = 11
+    ARP_DROPPED = 12
+    ARP_SILENT = 13
+    ND_DROPPED = 14
+    ND_SILENT = 15
+    ARP_ANSWERED = 16
+    ND_ANSWERED = 17
+    BEAT_REFLECTED = 18
+    ECHO = 19
 
 
 class EventKind(enum.IntEnum):
@@ -81,6 +90,7 @@ class EventKind(enum.IntEnum):
 
     CONFLICT = 1
     HEARD = 2
+    FENCED = 3
 
 
 Value = int | bytes
@@ -173,7 +183,20 @@ CELL = Layout(
         ("pad1", "2s"),
         ("key", "32s"),
         ("last_event_ns", "Q"),
-        ("reserved", "32s"),
+        ("fenced_epoch", "I"),
+        ("beats", "B"),
+        ("reserved", "27s"),
+    ),
+)
+HEARD = Layout(
+    "heard",
+    (
+        ("sender", "Q"),
+        ("heard_ns", "Q"),
+        ("sent_ns", "Q"),
+        ("lladdr", "6s"),
+        ("flags", "B"),
+        ("cell", "B"),
     ),
 )
 CONTROL = Layout("control", (("active4", "I"), ("active6", "I")))
@@ -203,7 +226,7 @@ EVENT = Layout(
         ("vip", "16s"),
     ),
 )
-LAYOUTS: Final = (VOICE, SLOT4, SLOT6, CELL, CONTROL, VIP_STATS, EVENT)
+LAYOUTS: Final = (VOICE, SLOT4, SLOT6, CELL, HEARD, CONTROL, VIP_STATS, EVENT)
 
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
 _GOLDEN = 0x9E37_79B9_7F4A_7C15
@@ -232,6 +255,11 @@ def hash6(ifindex: int, vlan: int, addr: bytes) -> int:
     """32-bit hash of a key of `vips6`; `addr` is sixteen octets in wire order."""
     prefix, rest = int.from_bytes(addr[:8], "big"), int.from_bytes(addr[8:], "big")
     return _hash_word(((prefix * _PRIME + rest) & _WORD) ^ _where(ifindex, vlan))
+
+
+def heard_index(sender: int, cell: int) -> int:
+    """Which entry of `heard_beats` tells of the instance `sender` on a cell."""
+    return _hash_word((sender + cell) & _WORD) % MAX_HEARD
 
 
 def filter_bit(addr: bytes) -> int:

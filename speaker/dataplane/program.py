@@ -13,7 +13,7 @@ from speaker.dataplane.errors import ApplyError, KernelError
 from speaker.dataplane.layout import SLOT4, SLOT6
 from speaker.dataplane.libbpf import Libbpf
 
-MAPS: Final = ("vips4", "vips6", "control", "cells", "stats", "exits", "events")
+MAPS: Final = ("vips4", "vips6", "control", "cells", "heard_beats", "stats", "exits", "events")
 XDP_PROGRAM: Final = "stentor_xdp"
 TC_PROGRAM: Final = "stentor_tc"
 _PAGE: Final = mmap.PAGESIZE

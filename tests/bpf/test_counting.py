@@ -47,7 +47,7 @@ def test_each_kind_of_frame_has_its_exit(responder: Responder, program: Program)
         tcp4(CLIENT4): ExitReason.OTHER,
         tcp6(CLIENT6): ExitReason.OTHER,
         ethernet(bytes(6), bytes(6), 0x9000, bytes(46)): ExitReason.OTHER,
-        ethernet(bytes(6), bytes(6), 0x88B5, bytes(46)): ExitReason.BEAT,
+        ethernet(bytes(6), bytes(6), 0x88B5, bytes(46)): ExitReason.BEAT_REFUSED,
         tcp4(VIP4): ExitReason.COUNTED,
         Arp(hln=7).build(): ExitReason.MALFORMED,
         Nd(hop_limit=1).build(): ExitReason.MALFORMED,

@@ -74,6 +74,7 @@ def test_the_mirrored_constants_are_those_of_c() -> None:
     }
 
     assert defined.pop("VOICE_LISTEN") == layout.VoiceFlag.LISTEN
+    assert defined.pop("CELL_BEATS_OPEN") == layout.BeatFlag.OPEN
     assert defined == {name: getattr(layout, name) for name in defined}
     assert defined.keys() >= {"LAYOUT_VERSION", "MAX_CELLS", "MAX_PROBES", "FILTER_BITS"}
 

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from speaker.dataplane import Rung, RungReason, VipRow, Voice, XdpMode, cleanup
+from speaker.dataplane.layout import LAYOUT_VERSION
 from speaker.dataplane.libbpf import Libbpf
 from tests.dataplane.conftest import Start, started
 from tests.dataplane.net import Asker, Pair, inside, run
@@ -132,7 +133,7 @@ def test_we_climb_when_the_foreign_program_goes(net: Pair, start: Start) -> None
 def test_when_somebody_detaches_us_we_attach_again(net: Pair, start: Start, mode: XdpMode) -> None:
     herald = start(mode)
     herald.put("192.0.2.200")
-    [pin] = (net.bpffs / "v1" / "links").iterdir()
+    [pin] = (net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir()
     libbpf = Libbpf()
     link = libbpf.get(pin)
     libbpf.call("detach", "bpf_link_detach", link)
@@ -145,7 +146,7 @@ def test_when_somebody_detaches_us_we_attach_again(net: Pair, start: Start, mode
 
 def test_a_removed_pin_is_pinned_again(net: Pair, start: Start) -> None:
     herald = start()
-    [pin] = (net.bpffs / "v1" / "links").iterdir()
+    [pin] = (net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir()
     pin.unlink()
 
     herald.sync()
@@ -164,7 +165,7 @@ def test_an_interface_that_goes_takes_its_link_and_cell_along(net: Pair, start: 
     herald.work()
 
     assert [each.name for each in herald.plane.attachments()] == ["eth0"]
-    assert len(list((net.bpffs / "v1" / "links").iterdir())) == 1
+    assert len(list((net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir())) == 1
     assert len(herald.plane.cells()) == 1
 
 
@@ -197,7 +198,7 @@ def test_growth_under_way_answers_all_the_time(net: Pair, start: Start) -> None:
     """Past 16 slots; the larger program replaces the first on the same link."""
     herald = start(slots=16)
     herald.put("192.0.2.200")
-    [pin] = (net.bpffs / "v1" / "links").iterdir()
+    [pin] = (net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir()
     rows = [VipRow(ip_address(f"198.51.100.{n}"), Voice.HELD) for n in range(1, 200)]
     rows += [VipRow(ip_address(f"2001:db8::{n:x}"), Voice.ELSEWHERE) for n in range(1, 200)]
     herald.plane.put(rows)
@@ -210,7 +211,7 @@ def test_growth_under_way_answers_all_the_time(net: Pair, start: Start) -> None:
 
     assert steps > 5
     assert asker.missed == 0
-    assert [pin] == list((net.bpffs / "v1" / "links").iterdir())
+    assert [pin] == list((net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir())
     net.in_client("ip", "route", "add", "198.51.100.0/24", "dev", "eth0")
     assert net.neighbour("198.51.100.199") == OURS
     assert net.neighbour("192.0.2.200") == OURS
@@ -254,7 +255,7 @@ def test_another_mode_moves_what_an_earlier_process_attached(net: Pair, start: S
 
     [attachment] = successor.plane.attachments()
     assert (attachment.rung, attachment.reason) == (Rung.NATIVE, RungReason.REQUESTED)
-    assert len(list((net.bpffs / "v1" / "links").iterdir())) == 1
+    assert len(list((net.bpffs / f"v{LAYOUT_VERSION}" / "links").iterdir())) == 1
     assert net.neighbour("192.0.2.200") == OURS
 
 
@@ -281,13 +282,13 @@ def test_links_of_another_layout_version_are_taken_over(net: Pair, start: Start)
     """An upgrade that changes the layout swaps programs too; only its table starts empty."""
     first = start()
     first.put("192.0.2.200")
-    (net.bpffs / "v1").rename(net.bpffs / "v0")
+    (net.bpffs / f"v{LAYOUT_VERSION}").rename(net.bpffs / "v0")
 
     second = start()
 
     assert second.plane.adopted == ()
     assert [each.rung for each in second.plane.attachments()] == [Rung.NATIVE]
-    assert sorted(path.name for path in net.bpffs.glob("v*")) == ["v1"]
+    assert sorted(path.name for path in net.bpffs.glob("v*")) == [f"v{LAYOUT_VERSION}"]
     second.put("192.0.2.201")
     assert net.neighbour("192.0.2.201") == OURS
     assert net.neighbour("192.0.2.200") == ""

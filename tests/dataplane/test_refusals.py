@@ -68,7 +68,7 @@ def test_bpffs_is_mounted_where_it_is_not_and_cleanup_unmounts_it(tmp_path: Path
         "import sys, time; from pathlib import Path; from speaker.dataplane import *\n"
         "options = Options(Path(sys.argv[1]), Path(sys.argv[2]), excludes=())\n"
         "plane = DataPlane.open(options, instance_id=1, generation=1, now_ns=1)\n"
-        "assert (options.bpffs / 'v1' / 'maps' / 'vips4').exists()\n"
+        "assert next(options.bpffs.glob('v*/maps/vips4'), None)\n"
         "plane.close()\n"
         "print(cleanup(options.bpffs, options.state_dir))\n"
         "assert not options.bpffs.is_mount()\n"

@@ -85,7 +85,8 @@ class Rejoin:
     """
     `node` is no member to the ring, and yet we hear it: exchange state with it (Swim.join) now.
 
-    `sender` is where its message came from, as `received` was told.
+    `sender` is where its message came from, as `received` was told. Both are empty when somebody
+    out there is not known by name: every join target that is no member is to be tried now.
     """
 
     node: str

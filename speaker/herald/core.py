@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from speaker.herald.actions import Action, Note, Vip, Voice
+from speaker.herald.actions import Action, Note, Rejoin, Vip, Voice
 from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Claims
 from speaker.herald.docket import Docket
@@ -178,11 +178,13 @@ class HeraldCore:
     ) -> None:
         """Replace attached interfaces and the addresses of this host (without lo, kube-ipvs0)."""
         world, own = self._world, self._own
-        world.has_links = True
+        had_none, world.has_links = world.has_links and not world.links, True
         world.links = tuple(sorted((ln for ln in links if ln.carrier), key=lambda ln: ln.name))
         own.links = tuple(LinkFact(ln.name[:15], ln.lladdr, ln.epoch) for ln in world.links)
         own.hosts = frozenset(address.packed for address in host_addresses)
         world.next_hops = frozenset(address.packed for address in next_hops)
+        if had_none and world.links:  # whatever became of the ring meanwhile passed us by
+            self._actions.append(Rejoin("", ""))
         self._hearsay.hosts_changed()
         self._docket.urge(self._docket.seats)
         self._settle(now)

@@ -18,6 +18,7 @@ from speaker.herald.rules import Rules
 from speaker.herald.world import World
 
 MAX_PEERS: Final = 1024
+AGAIN_S: Final = 0.05
 
 
 @attrs.define
@@ -194,7 +195,8 @@ class Hearsay:
                 self.refresh()
             case "doubt" if not peer.is_member:
                 if peer.is_fresh(now):
-                    self.tasks.set(f"doubt:{peer.name}", peer.heard_at + FRESH_S)
+                    at = max(peer.heard_at + FRESH_S, now + AGAIN_S)  # or it rounds to now for ever
+                    self.tasks.set(f"doubt:{peer.name}", at)
                 else:
                     self._lose(peer)
             case "ghost" if not peer.is_alive:
@@ -225,6 +227,7 @@ class Hearsay:
         event = "member_left" if peer.died_at is None else "member_died"
         self.actions.append(Note(event, {"node": peer.name, "seats": peer.words.active}))
         peer.is_alive, peer.hello, peer.unacked = False, None, {}
+        peer.lost = tuple(key for key, word in peer.words.by_seat.items() if word.claim)
         self._bury(peer)
 
     def _bury(self, peer: Peer) -> None:

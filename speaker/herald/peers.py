@@ -38,6 +38,7 @@ class Peer:
     is_alive: bool = False  # a member, or declared dead while we go on hearing it
     joined_at: float = -inf
     died_at: float | None = None  # declared dead and not back since
+    lost: tuple[bytes, ...] = ()  # seats it held when it was declared dead
     rejoin_at: float = -inf  # no Rejoin before
     marker: bool | None = None  # whether its Meta says Stentor
     hello: Hello | None = None  # its newest since it joined

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from speaker.herald.actions import Probe, Voice
+from speaker.herald.actions import Probe, Rejoin, Voice
 from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Claims, Word, beats
 from speaker.herald.facts import Claim, Flag
@@ -30,6 +30,7 @@ ASK_KEPT_S: Final = 10.0  # an ASK that could not be granted at once may still b
 ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
 GIVE_GIVEN_UP_S: Final = 3.0  # the lease of the new holder: it does not act, or cannot hear us
 DECLINED_S: Final = 5.0
+REJOIN_S: Final = 1.0  # conflicts have the join targets tried again at most so often
 
 
 @attrs.define
@@ -41,6 +42,7 @@ class Rules:
     hands: Hands
     agenda: Agenda[bytes]
     rng: random.Random
+    _rejoin_at: float = 0.0
     asks: dict[str, list[bytes]] = attrs.field(factory=dict)  # by holder, sent by the core
     declines: dict[str, list[bytes]] = attrs.field(factory=dict)  # by giver
 
@@ -249,6 +251,9 @@ class Rules:
         """A foreign LLADDR answers for the seat."""
         if seat.mine:
             self.hands.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"))
+            if self.world.now >= self._rejoin_at:
+                self._rejoin_at = self.world.now + REJOIN_S
+                self.hands.actions.append(Rejoin("", ""))
             return
         if seat.vacant_since is None or seat.let_go or not seat.probed:
             return

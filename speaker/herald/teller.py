@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import attrs
 
@@ -169,14 +170,28 @@ class Teller:
         Say hello to members declared dead: one that answers is cut off no more, or never died.
 
         memberlist by itself does not look for the dead, and two halves of a ring would stay apart.
+        With it goes our word on seats that it held and we hold now: if it still speaks for them it
+        has to know, and it may hear us though we do not hear it.
         """
-        dead = [(n, p.died_at) for n, p in sorted(self.peers.items()) if p.died_at is not None]
+        dead = [p for _, p in sorted(self.peers.items()) if p.died_at is not None]
         if not dead:
             return
         payload = encode(self.hello(now))
-        self.actions.extend(Send(name, payload) for name, _ in dead)
-        is_recent = any(now - died_at < HAUNT_LONG_S for _, died_at in dead)
+        for peer in dead:
+            self.actions.append(Send(peer.name, payload))
+            self._contest(peer)
+        is_recent = any(now - p.died_at < HAUNT_LONG_S for p in dead if p.died_at is not None)
         self.agenda.set("haunt", now + (HAUNT_S if is_recent else HELLO_S))
+
+    def _contest(self, peer: Peer) -> None:
+        """One datagram of our words on the seats that a dead peer held; the next one next time."""
+        words, own = self.own.words.by_seat, self.own
+        ours = [(key, words[key]) for key in peer.lost if key in words and words[key].claim]
+        for names, wire in islice(cut(own.node, ours), 1):
+            seats = Seats(own.node, own.instance, own.next_seq(), own.node, 0, names, wire)
+            self.actions.append(Send(peer.name, encode(seats)))
+            said = {key for key, *_ in wire}
+            peer.lost = (*(k for k in peer.lost if k not in said), *said)
 
     def state(self, now: float) -> bytes:
         """The whole of this node for a push/pull."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+MANY = 20_000  # things done at one moment: somebody asks to be woken now, for ever
+
 
 @attrs.define
 class Engine:
@@ -24,8 +26,12 @@ class Engine:
 
     def run(self, until: float) -> None:
         """Run everything up to and at `until`."""
-        queue = self._queue
+        queue, still = self._queue, 0
         while queue and queue[0][0] <= until:
+            before = self.now
             self.now, _, action, args = heapq.heappop(queue)
+            still = still + 1 if self.now == before else 0
+            if still > MANY:
+                raise AssertionError(f"time stands still at {self.now}: {action}{args}")
             action(*args)
         self.now = until

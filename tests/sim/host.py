@@ -41,12 +41,12 @@ from speaker.herald.actions import (
     Vip,
 )
 from speaker.herald.core import AdoptedRow, CoreConfig, HeraldCore, Link, PlannedSeat
+from speaker.herald.joins import Joins
 from tests.sim.engine import Engine
 from tests.sim.table import Table
 
 PORT = 7946
 META = b"stentor"
-JOIN_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 SAVE_DELAY_S = 0.01  # from a change to the file beside the pins
 BACKLOG = 4096  # datagrams that a socket keeps for a herald that does not read
 
@@ -68,6 +68,9 @@ class Wires(Protocol):
     def probe(self, source: str, vip: Vip) -> None:
         """Ask the segment for a VIP."""
 
+    def announced(self, source: str, vip: Vip) -> None:
+        """A GARP or unsolicited NA goes out."""
+
     def spoken(self, host: "Host", vip: Vip, why: str) -> None:
         """The table of a host has changed."""
 
@@ -87,8 +90,9 @@ class Herald:
     swim: Swim
     core: HeraldCore
     born_at: float
-    seeds: dict[Endpoint, int]  # join targets not merged yet -> failures
+    joins: Joins
     is_settled: bool = False
+    join_at: float = -inf  # when join targets are looked at next
     why: dict[Vip, str] = attrs.field(factory=dict)
     saved_version: int = -1
 
@@ -143,10 +147,11 @@ class Host:
             meta=META,
             local_state=lambda is_join: core.local_state(self.wires.engine.now),
         )
-        seeds = {
-            (str(address_of(i)), PORT): 0 for i, n in enumerate(self.everybody) if n != self.name
-        }
-        self.herald = Herald(swim, core, now, seeds)
+        joins = Joins()
+        joins.seek(
+            (str(address_of(i)), PORT) for i, n in enumerate(self.everybody) if n != self.name
+        )
+        self.herald = Herald(swim, core, now, joins)
         self.frozen_until = 0.0
         self.backlog = []
         if self.saved is not None:
@@ -159,7 +164,7 @@ class Host:
             self.table.enter()
         self.tell_interfaces()
         self.do(swim.start(now))
-        self._join()
+        self._join(self.herald)
         if not self.agent_silent:
             self.wires.engine.at(now + 0.05, self.plan_sent, self.herald)
         self._after()
@@ -290,7 +295,7 @@ class Host:
                     self._joined(herald, output)
                 case _:
                     self._member(core, output, now)
-        if not herald.is_settled and all(failures >= 2 for failures in herald.seeds.values()):
+        if not herald.is_settled and herald.joins.is_settled(self._up(herald)):
             herald.is_settled = True
             core.join_settled(now)
 
@@ -308,34 +313,38 @@ class Host:
             case _:
                 pass
 
+    def _joined(self, herald: Herald, output: MergeDone | MergeFailed) -> None:
+        merged, now = isinstance(output, MergeDone), self.wires.engine.now
+        herald.joins.note(output.to, merged=merged, now=now)
+        self._join_later(herald)
+
     @staticmethod
-    def _joined(herald: Herald, output: MergeDone | MergeFailed) -> None:
-        if isinstance(output, MergeDone):
-            herald.seeds.pop(output.to, None)
-        elif output.to in herald.seeds:
-            herald.seeds[output.to] += 1
+    def _up(herald: Herald) -> list[Endpoint]:
+        return [member.endpoint for member in herald.swim.up]
 
-    def _join(self) -> None:
-        herald = self.herald
-        if herald is None:
+    def _join(self, herald: Herald) -> None:
+        """Try the join targets that are due; a frozen herald does so when it runs again."""
+        if herald is not self.herald:
             return
-        now = self.wires.engine.now
-        if self.runs and herald.seeds:
-            up = {(str(member.address), PORT) for member in herald.swim.up}
-            targets = [seed for seed in herald.seeds if seed not in up]
-            self.do(herald.swim.join(targets, now))
-        tries = min(herald.seeds.values(), default=0)
-        delay = JOIN_AGAIN_S[min(tries, len(JOIN_AGAIN_S) - 1)]
-        self.wires.engine.at(now + delay, self._join_again, herald)
+        if self.runs and (targets := herald.joins.due(self.wires.engine.now, self._up(herald))):
+            self.do(herald.swim.join(targets, self.wires.engine.now))
+            self._after()
+        self._join_later(herald)
 
-    def _join_again(self, herald: Herald) -> None:
-        if herald is self.herald:
-            for seed in list(herald.seeds):
-                if any(str(m.address) == seed[0] for m in herald.swim.up):
-                    del herald.seeds[seed]
-            self._join()
-            if self.runs:
-                self._after()
+    def _rejoin(self, herald: Herald, action: Rejoin) -> None:
+        now = self.wires.engine.now
+        if action.node:
+            self.do(herald.swim.join([(action.sender, PORT)], now))
+        else:
+            herald.joins.hurry(now)
+            self._join(herald)
+
+    def _join_later(self, herald: Herald) -> None:
+        now = self.wires.engine.now
+        at = max(min(herald.joins.next_due(self._up(herald)), now + 2.0), now + 0.1)
+        if not now < herald.join_at <= at:
+            herald.join_at = at
+            self.wires.engine.at(at, self._join, herald)
 
     def _act(self) -> None:
         """Carry out what the core asks for, until it asks for nothing."""
@@ -359,6 +368,7 @@ class Host:
             case Announce():
                 herald.why[action.vip] = action.why
                 self.wires.spoken(self, action.vip, action.why)
+                self.wires.announced(self.name, action.vip)
             case Probe():
                 self.wires.probe(self.name, action.vip)
             case Send():
@@ -366,7 +376,7 @@ class Host:
             case Broadcast():
                 swim.broadcast_user(action.payload, action.key, now)
             case Rejoin():
-                self.do(swim.join([(action.sender, PORT)], now))
+                self._rejoin(herald, action)
             case Note():
                 self.wires.log(self.name, f"{action.event} {action.fields}")
             case Exit():
@@ -427,6 +437,9 @@ _INPUTS: dict[str, Callable[..., None]] = {
         herald.swim.stream_acked(seq_no, _now(host))
     ),
     "probed": lambda host, herald, vip, lladdr: herald.core.probe_answered(vip, lladdr, _now(host)),
+    "conflict": lambda host, herald, vip, lladdr: herald.core.probe_answered(
+        vip, lladdr, _now(host)
+    ),
     "plan": lambda host, herald: herald.core.set_plan(host.plan, _now(host)),
     "agent": lambda host, herald: herald.core.agent_heard(_now(host)),
     "interfaces": lambda host, herald: host.tell_interfaces(),

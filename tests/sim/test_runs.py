@@ -82,6 +82,54 @@ def test_what_is_to_be_harmless_harms_nobody(kind: Kind, duration: float) -> Non
         assert outcome.violations == (), told(outcome)
 
 
+# --- found by random runs; docs/explanation/ownership.md says which rule was mended
+
+
+@pytest.mark.parametrize(
+    ("schedule", "seed"),
+    [
+        pytest.param(
+            (Fault(0.5, Kind.MUTE, ("n3",), 1.876),), 5, id="mute_while_it_refutes_a_suspicion"
+        ),
+        pytest.param(
+            (
+                Fault(0.5, Kind.LEAVE, ("n1",), 5.1),
+                Fault(5.0, Kind.DEAF, ("n4",), 1.3),
+            ),
+            6,
+            id="deaf_while_another_comes_back",
+        ),
+        pytest.param(
+            (Fault(1.0, Kind.CUT, ("n1", "n2"), 12.0),), 5, id="late_verdicts_after_a_healed_cut"
+        ),
+        pytest.param(
+            (
+                Fault(1.0, Kind.CUT, ("n4", "n5"), 12.86),
+                Fault(6.33, Kind.PLAN, ("n5",), 0.0, 3.0, 3),
+            ),
+            7,
+            id="one_half_never_noticed_the_cut",
+        ),
+        pytest.param(
+            (Fault(1.0, Kind.MUTE, ("n5",), 9.0),), 8, id="mute_holder_hears_that_it_is_replaced"
+        ),
+        pytest.param(
+            (
+                Fault(0.5, Kind.KILL, ("n1", "n2", "n3", "n4", "n5"), 0.43),
+                Fault(0.8, Kind.CARRIER, ("n2",), 4.36),
+                Fault(5.07, Kind.CARRIER, ("n3",), 0.3),
+            ),
+            9,
+            id="all_restart_while_one_has_no_carrier",
+        ),
+    ],
+)
+def test_what_was_found_before_stays_mended(schedule: tuple[Fault, ...], seed: int) -> None:
+    outcome = run_schedule(schedule, nodes=5, seed=seed)
+
+    assert outcome.violations == (), told(outcome)
+
+
 # --- a judge that cannot find anything proves nothing
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLANNED = {Kind.AGENT, Kind.PLAN, Kind.SHRINK, Kind.WITHDRAW}
 Steps = tuple[Callable[[], None], Callable[[], None]]
+JOIN_WITHIN_S = 2.0  # as the herald process
 REFUSED_S = 0.001
 
 
@@ -113,6 +114,7 @@ class World:
         host, target = self.hosts[source], self._by_address[output.to[0]]
         now = self.engine.now
         herald = host.herald
+        timeout_s = JOIN_WITHIN_S if output.request.join else output.timeout_s
 
         def fail(why: str) -> None:
             if host.herald is herald:
@@ -123,7 +125,7 @@ class World:
             origin = self._endpoints[source]
             reply = target.push_pull(output.request, origin) if back is not None else None
             if reply is None or back is None:
-                self.engine.at(now + output.timeout_s, fail, "timeout")
+                self.engine.at(now + timeout_s, fail, "timeout")
             else:
                 self.engine.at(self.engine.now + back, answer, reply)
 
@@ -133,7 +135,7 @@ class World:
 
         flight = self.segment.stream(source, target.name)
         if flight is None or not target.is_up:
-            self.engine.at(now + output.timeout_s, fail, "timeout")
+            self.engine.at(now + timeout_s, fail, "timeout")
         elif target.herald is None:
             self.engine.at(now + flight + REFUSED_S, fail, "refused")
         else:
@@ -174,6 +176,18 @@ class World:
         host = self.hosts[source]
         if herald is host.herald:
             host.deliver("probed", vip, lladdr)
+
+    def announced(self, source: str, vip: Vip) -> None:
+        """A GARP or unsolicited NA: whoever answers with another LLADDR sees a conflict."""
+        lladdr = self.hosts[source].table.lladdr
+        for name, host in self.hosts.items():
+            flight = self.segment.flight(source, name) if name != source else None
+            if flight is not None:
+                self.engine.at(self.engine.now + flight, self._announced, host, vip, lladdr)
+
+    def _announced(self, host: Host, vip: Vip, lladdr: bytes) -> None:
+        if host.is_up and host.table.question(vip, self.engine.now) not in {None, lladdr}:
+            host.deliver("conflict", vip, lladdr)
 
     def spoken(self, host: Host, vip: Vip, why: str) -> None:
         """The table of a host has changed."""

@@ -1,9 +1,12 @@
 """A holder is gone, or there are two: who takes, and who keeps."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speaker.herald.actions import Announce, Probe, Rejoin, Voice
 from speaker.herald.claims import name_hash, to_vip
+from speaker.herald.facts import Ack, encode
 from tests.unit.speaker.herald.cores import VIP, Cores, address_of, lladdr_of, seat
 
 TRIO = ("n1", "n2", "n3")
@@ -63,6 +66,24 @@ def test_a_member_that_we_hear_is_not_dead_to_us() -> None:
     assert cores.holders() == ["n1"]
     assert "member_death_doubted" in cores.notes("n2")
     assert cores.happened("n2", Rejoin)
+
+
+@given(st.floats(1.0, 1e6), st.floats(0.0, 1.5))
+def test_doubt_never_asks_to_be_woken_for_what_is_not_due(heard_at: float, later: float) -> None:
+    """It came round to the same moment for ever where a sum of times rounds down."""
+    cores = Cores(("n1",), now=heard_at)
+    core = cores.begin("n1", seat(VIP, "n1"))
+    core.member_joined("n2", address_of("n2"), heard_at, stentor=True)
+    core.received("198.51.100.2", encode(Ack("n2", 1)), heard_at)
+    core.member_left("n2", heard_at + later, dead=True)
+
+    ticks, now = 0, heard_at + later
+    while now < heard_at + 3.0 and ticks < 200:
+        now = max(now, core.next_wakeup())
+        core.tick(now)
+        ticks += 1
+
+    assert ticks < 200
 
 
 def test_a_doubted_death_is_believed_once_the_member_is_silent() -> None:

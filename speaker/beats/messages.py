@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from speaker.herald.errors import DecodeError
+from speaker.beats.errors import DecodeError
 from speaker.herald.facts import Count, Name
 
 MAGIC: Final = b"STNB"
@@ -79,6 +79,7 @@ def decode(payload: bytes) -> Message:
     if len(payload) > MAX_MESSAGE:
         raise DecodeError(f"{len(payload)} bytes of a beats' message, need at most {MAX_MESSAGE}")
     try:
-        return _decoder.decode(memoryview(payload)[len(HEADER) :])
+        message: Message = _decoder.decode(memoryview(payload)[len(HEADER) :])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"beats' message: {error}") from error
+    return message

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from stentor.lab import chaos_trial, processes
-from stentor.lab.chaos_figures import Trial, ratio_table, times_table, totals_table
+from stentor.lab.chaos_figures import Trial, doubts, ratio_table, times_table, totals_table
 from stentor.lab.chaos_frames import Tape
 from stentor.lab.chaos_strike import Fault
 from stentor.lab.chaos_trial import Bench, TrialFailed
@@ -157,6 +157,7 @@ class Chaos:
         click.echo(render(times_table(self.done)))
         click.echo()
         click.echo(render(totals_table(self.done)))
+        click.echo("\n" + "\n".join(doubts(self.done)))
         if len(self.detects) > 1:
             click.echo()
             click.echo(render(ratio_table(self.done, "memberlist", "beats")))
@@ -278,14 +279,14 @@ def command(
     """Carry out what the command line says; returns the exit status. Raises LabError."""
     require_root()
     topology = Topology(count=nodes, prefix=prefix, directory=Path("/run") / prefix)
-    chosen = [Fault(name) for name in _names("fault", faults, [str(fault) for fault in Fault])]
+    chosen = [Fault(name) for name in names("fault", faults, [str(fault) for fault in Fault])]
     known = ["beats", "memberlist"] if _knows_failover() else ["memberlist"]
-    detects = _names("detection", detect, known) if detect else known[:1]
+    detects = names("detection", detect, known) if detect else known[:1]
     flags = {name: (f"{FAILOVER_FLAG}={name}",) if _knows_failover() else () for name in detects}
     return Chaos(topology, chosen, trials, load, detects, json_file).run(flags)
 
 
-def _names(what: str, given: str | None, known: Sequence[str]) -> list[str]:
+def names(what: str, given: str | None, known: Sequence[str]) -> list[str]:
     """The names in a comma-separated list, all by default. Raises LabError for an unknown one."""
     names = list(dict.fromkeys(given.split(","))) if given else list(known)
     for name in names:

@@ -166,6 +166,21 @@ def _counts(group: Sequence[Trial]) -> Row:
     )
 
 
+def doubts(trials: Sequence[Trial]) -> list[str]:
+    """What a reader of the tables has to know about how exact they are."""
+    slowest_ms = max((trial.uncertain_ms for trial in trials), default=0.0)
+    said = [
+        f"times count from the beginning of a fault; the longest fault took {slowest_ms:.1f} ms"
+    ]
+    deaf = [trial.listener_lost for trial in trials if trial.listener_lost]
+    if deaf:
+        said.append(
+            f"the listener lost {sum(deaf)} frames in {len(deaf)} trials, whose answers count as"
+            " missing and whose second voices as unheard"
+        )
+    return said
+
+
 def ratio_table(trials: Sequence[Trial], slow: str, fast: str) -> list[Row]:
     """How many times longer the median first frame and HTTP gap take with `slow` detection."""
     rows: list[Row] = [

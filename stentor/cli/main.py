@@ -12,6 +12,7 @@ click.UsageError.exit_code = ExitCode.USAGE  # sysexits(3), as every process of 
 SUBCOMMANDS = {
     "lab": ("stentor.lab.cli", "lab", "Nodes, a client and a router in network namespaces."),
     "speaker": ("stentor.cli.speaker", "speaker", "Announce VIPs from this node."),
+    "validate": ("stentor.cli.validate", "validate", "Check a directory of manifests."),
     "status": ("stentor.cli.status", "status", "Show what the speaker of this node does."),
 }
 

@@ -236,6 +236,7 @@ class Responder:
             "vips4": (layout.SLOT4.size_bytes, 2 * self.slots),
             "vips6": (layout.SLOT6.size_bytes, 2 * self.slots),
             "cells": (layout.CELL.size_bytes, layout.MAX_CELLS),
+            "heard_beats": (layout.HEARD.size_bytes, layout.MAX_HEARD),
             ".data.filter": ((1 << layout.FILTER_BITS) // 8, 1),
         }
         self.tables = {

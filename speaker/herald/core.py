@@ -6,12 +6,13 @@ from typing import Final
 
 import attrs
 
+from speaker.beats.messages import is_ours
 from speaker.herald.actions import Action, Note, Rejoin, Vip, Voice
 from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Claims
 from speaker.herald.docket import Docket
 from speaker.herald.exchange import Exchange
-from speaker.herald.facts import Claim, Fence, LinkFact, Message, State
+from speaker.herald.facts import Claim, Hello, LinkFact, Message, State
 from speaker.herald.hands import Hands
 from speaker.herald.hearsay import Hearsay
 from speaker.herald.ledger import Ledger
@@ -21,6 +22,7 @@ from speaker.herald.requests import asks_of, declines_of
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
 from speaker.herald.seats import PlannedSeat, Seat, SeatReason
+from speaker.herald.sentry import Reflection, Sentry
 from speaker.herald.teller import OwnFacts, Teller
 from speaker.herald.world import AGENT_SILENT_S, Link, World
 
@@ -36,6 +38,7 @@ class CoreConfig:
     node: str  # our name in the ring
     instance: bytes  # 16 octets: machine-id, boot-id and start, hashed; new at every process start
     version: str = ""
+    beats: bool = False  # judge peers by beats too, not by memberlist alone
 
 
 @attrs.frozen
@@ -85,10 +88,14 @@ class HeraldCore:
         self._hearsay.exchange = Exchange(
             own, world.peers, claims, teller, tasks, actions, rng, ledger.count, self._hearsay
         )
+        self.sentry = Sentry(
+            world, claims, docket, hands, actions, ledger,
+            self._hearsay.refresh, self._let_go, self._hearsay.exchange.meet, is_on=config.beats,
+        )  # fmt: skip
+        self._hearsay.is_beating = self.sentry.is_beating
         self._is_joined = False
         self._catch_up_at: float | None = None
         self._saved: dict[bytes, tuple[int, str]] = {}
-        self._fences: tuple[Fence, ...] = ()
         self.epoch = 1
         self.version = 0  # grows when view() or snapshot() may have changed
         tasks.set("hello", now + HELLO_S)
@@ -100,14 +107,14 @@ class HeraldCore:
         """Take back epoch, fences, and for adopt() counters and moves; raises DecodeError."""
         value = decode_saved(saved)
         self.epoch = value.epoch + 1  # seats were dropped, unless adopt() says otherwise
-        self._fences = value.fences
+        self.sentry.fences.restore(value.fences)
         self._saved = {key: (count, to) for key, count, _, to in value.seats}
 
     def snapshot(self) -> bytes:
         """What restore() of the next herald needs; to be written whenever `version` has grown."""
         words = self._own.words.by_seat
         seats = tuple((k, w.counter, w.claim, w.to) for k, w in words.items() if w.claim)
-        return encode_saved(Saved(self.epoch, seats, self._fences))
+        return encode_saved(Saved(self.epoch, seats, self.sentry.fences.records()))
 
     def adopt(self, rows: Iterable[AdoptedRow], now: float) -> None:
         """Go on with the seats of the table, without a word to the clients."""
@@ -187,6 +194,7 @@ class HeraldCore:
             self._actions.append(Rejoin("", ""))
         self._hearsay.hosts_changed()
         self._docket.urge(self._docket.seats)
+        self.sentry.survey(now)
         self._settle(now)
 
     def join_settled(self, now: float) -> None:
@@ -208,6 +216,7 @@ class HeraldCore:
     def probe_answered(self, vip: Vip, lladdr: bytes, now: float) -> None:
         """Somebody with a foreign LLADDR answered for `vip`, or a conflict event named it."""
         self._world.now = now
+        self.sentry.segment_answered(vip, lladdr, now)
         if (seat := self._docket.seats.get(vip.packed)) is not None:
             self._rules.answered(seat, lladdr)
             self._docket.urge_one(seat.key)
@@ -267,6 +276,10 @@ class HeraldCore:
 
     def received(self, sender: str, payload: bytes, now: float) -> None:
         """A user message came; `sender` is its source address as text. Hostile bytes count."""
+        if is_ours(payload):
+            self.sentry.message(payload, now)
+            self._settle(now)
+            return
         if (message := self._hearsay.decode(payload)) is not None and not isinstance(
             message, State
         ):
@@ -284,7 +297,32 @@ class HeraldCore:
     def _hear(self, message: Message, payload: bytes, sender: str, now: float) -> None:
         self._world.now = max(self._world.now, now)
         self._hearsay.hear(message, payload, sender, now)
+        hello = message.hello if isinstance(message, State) else message
+        if isinstance(hello, Hello) and hello.fences:
+            self.sentry.heard_fences(hello.fences, now)
         self._settle(now)
+
+    # --- beats
+
+    def reflected(self, reflection: Reflection, now: float) -> None:
+        """A node's program has sent our beat back; verified."""
+        self.sentry.reflected(reflection, now)
+        self._settle(now)
+
+    def beat_heard(self, node: str, now: float, *, has_witness: bool) -> None:
+        """A verified beat of a node has reached our program."""
+        self.sentry.request_heard(node, now, has_witness=has_witness)
+        self._settle(now)
+
+    def watch(self, now: float) -> None:
+        """Send beats and judge silence; due at sentry.next_wakeup(), reflections read before."""
+        self.sentry.tick(now)
+        self._settle(now)
+
+    def _let_go(self, key: bytes) -> None:
+        if (seat := self._docket.seats.get(key)) is not None:
+            self._rules.let_go(seat)
+            self._docket.urge_one(key)
 
     # --- time
 
@@ -334,6 +372,7 @@ class HeraldCore:
         world.now = max(world.now, now)
         for seat in self._docket.cases():
             judge(seat)
+        self.sentry.acted(now)
         if self._docket.has_idle:
             self._tasks.set("sweep", now)
         if self._rules.asks:
@@ -372,6 +411,10 @@ class HeraldCore:
         """Who answers for one VIP, as far as we know."""
         seat = self._docket.seats.get(vip.packed)
         return seat.holder if seat is not None else None
+
+    def is_alive(self, node: str) -> bool:
+        """Whether a member lives, as far as we know; doubted deaths count as life."""
+        return node in self._world.alive
 
     def counters(self) -> Mapping[str, int]:
         """Counts by name: seats taken, given, yielded ..., messages dropped by cause."""

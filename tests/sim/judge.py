@@ -7,7 +7,8 @@ invariants hold within these bounds:
 
     one voice     two LLADDRs at one client: not for longer than SIMULTANEOUS_S, counted from when
                   both holders can hear each other and both heralds run; HEALED_S when a cut, a
-                  stall, a restart or a loss of frames lasts or has ended so lately
+                  stall, a restart or a loss of frames lasts or has ended so lately; STRANGER_S if
+                  one was started while cut off and is in no list, so that only a join helps
     some voice    a seat whose holder memberlist has declared dead or left: somebody answers within
                   DETECTED_S, if a candidate can; a seat never held: within EMPTY_S; whatever
                   happened, within LOST_S of the last disturbance
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 SIMULTANEOUS_S = 0.06
 HEALED_S = 2.5
+STRANGER_S = 4.5  # a join attempt of 2 s that fails, and 2 s until the next one
 DETECTED_S = 0.2
 EMPTY_S = 1.2  # 0.3 s, two probes, turns, and a member whose first hello is awaited
 LOST_S = 14.0  # memberlist's detection with three Lifeguard steps of bad health, and one second
@@ -186,7 +188,7 @@ class Judge:
             bound = SIMULTANEOUS_S
             if world.torn_until > since - HEALED_S:
                 since = max(since, min(world.torn_at, now))
-                bound = HEALED_S
+                bound = STRANGER_S if self._are_strangers(ear.voices) else HEALED_S
             if now - since > bound:
                 self._broke("one_voice", ear.vip, f"{'+'.join(ear.voices)} for {now - since:.3f} s")
         elif not ear.voices and ear.is_eligible:
@@ -220,10 +222,25 @@ class Judge:
             at
             for (host, node), at in self.gone.items()
             if node == ear.last
+            and not self._counts_alive(host, node)
             and self.world.segment.reaches(ear.view, host)
             and self.can_answer(self.world.hosts[host], ear.vip)
         ]
         return min(known, default=inf)
+
+    def _counts_alive(self, host: str, node: str) -> bool:
+        """Whether a herald takes a node for alive: it may have come back since it was gone."""
+        herald = self.world.hosts[host].herald
+        return herald is not None and herald.core.is_alive(node)
+
+    def _are_strangers(self, names: tuple[str, ...]) -> bool:
+        """Whether one of these nodes is not even a dead member to another."""
+        hosts = [self.world.hosts[name] for name in names]
+        return any(
+            a.herald is not None and a is not b and a.herald.swim.member(b.name) is None
+            for a in hosts
+            for b in hosts
+        )
 
     def _is_excused(self, speakers: list[str]) -> bool:
         """Whether the holders cannot know of each other now."""

@@ -3,8 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,38 +11,30 @@ import attrs
 import click
 import msgspec
 
-from stentor.lab import chaos_trial, processes
+from stentor.lab import chaos_trial
+from stentor.lab.chaos_bench import Bench, TrialFailed, running
 from stentor.lab.chaos_figures import Trial, doubts, ratio_table, times_table, totals_table
-from stentor.lab.chaos_frames import Tape
 from stentor.lab.chaos_strike import Fault
-from stentor.lab.chaos_trial import Bench, TrialFailed
 from stentor.lab.errors import LabError
-from stentor.lab.lab import Lab, python_path, require_root
-from stentor.lab.processes import Process
-from stentor.lab.topology import BRIDGE, Host, Topology
+from stentor.lab.lab import require_root
+from stentor.lab.topology import Topology
 from stentor.lab.views import render
 
 START_S = 8.0  # of a lab, seen with 3 nodes
-STARTED_WITHIN_S = 10.0
-_STOP_WITHIN_S = 5.0
 # Seconds of a trial around the time that detection takes: settling, baseline, restoring. Measured.
 AROUND_S = {
-    Fault.HOST_DEATH: 9.0,
-    Fault.HERALD_KILLED: 5.0,
-    Fault.HERALD_STOPPED: 8.0,
-    Fault.AGENT_KILLED: 6.0,
-    Fault.LINK_CUT: 7.0,
-    Fault.PLANNED_LEAVE: 8.0,
-    Fault.ROLLING_RESTART: 15.0,
+    Fault.HOST_DEATH: 6.5,
+    Fault.HERALD_KILLED: 4.0,
+    Fault.HERALD_STOPPED: 4.5,
+    Fault.AGENT_KILLED: 3.5,
+    Fault.LINK_CUT: 5.5,
+    Fault.PLANNED_LEAVE: 6.5,
+    Fault.ROLLING_RESTART: 14.0,
 }
-DETECTS_S = {"memberlist": 7.0, "beats": 0.1}
+DETECTS_S = {"memberlist": 6.0, "beats": 0.1}
 LEASE_S = 3.0  # OWNERSHIP.md, 7
 FAILOVER_FLAG = "--failover"
-# Ends with its parent even where the parent was killed outright.
-BUSY = (
-    "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n for _ in range(10**6): pass"
-)
-_POLL_S = 0.05
+MAX_FAILED_IN_ROW = 3  # a lab that does not settle any more never will
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -89,7 +80,7 @@ class Chaos:
         return each * self.count + START_S * len(self.detects)
 
     def _detection_s(self, fault: Fault, detect: str) -> float:
-        if fault not in (Fault.HOST_DEATH, Fault.HERALD_STOPPED):
+        if not fault.moves_vips or fault is Fault.PLANNED_LEAVE:
             return 0.0
         return max(DETECTS_S[detect], LEASE_S if fault is Fault.HERALD_STOPPED else 0.0)
 
@@ -114,15 +105,19 @@ class Chaos:
     def _on(self, bench: Bench, detect: str) -> None:
         """All trials of one kind of detection; the faults take turns, so that drift hits all."""
         bench.settle()
+        failed_in_row = 0
         for number in range(self.count):
             for fault in self.faults:
                 try:
                     trial = chaos_trial.run(bench, fault, number, detect)
-                except TrialFailed as exc:
+                except (TrialFailed, LabError) as exc:
                     trial = Trial(detect, str(fault), number, victim="", problem=str(exc))
                 self.done.append(trial)
                 _say(f"{len(self.done)}/{self.total} {self._left()}  {describe(trial)}")
                 self.write()
+                failed_in_row = failed_in_row + 1 if trial.problem else 0
+                if failed_in_row == MAX_FAILED_IN_ROW:
+                    raise LabError(f"{MAX_FAILED_IN_ROW} trials in a row failed: {trial.problem}")
 
     def _left(self) -> str:
         """The time that the rest will take at the pace so far."""
@@ -163,78 +158,6 @@ class Chaos:
             click.echo(render(ratio_table(self.done, "memberlist", "beats")))
 
 
-@contextmanager
-def running(topology: Topology, flags: tuple[str, ...], load: int) -> Iterator[Bench]:
-    """A lab of its own with listener, prober and load; nothing is left of it, whatever happens."""
-    lab = Lab(topology, speaker_flags=flags)
-    lab.down()
-    try:
-        with ExitStack() as stack:
-            stack.callback(_undisturbed)
-            lab.up()
-            tape = Tape(topology.directory / "switch" / "heard.bin")
-            stack.enter_context(listening(lab, tape))
-            stack.enter_context(probing(lab))
-            for number in range(load):
-                stack.enter_context(_busy(lab, number))
-            yield Bench(lab, tape)
-    finally:
-        _undisturbed()
-        lab.down()
-
-
-@contextmanager
-def listening(lab: Lab, tape: Tape) -> Iterator[None]:
-    """Write down what the segment of `lab` says, to `tape`, inside the `with` block."""
-    module = ["-m", "stentor.lab.chaos_sniffer", BRIDGE]
-    with _child(lab, tape.path, [*_in(lab.topology.switch), sys.executable, *module]) as child:
-        deadline = time.monotonic() + STARTED_WITHIN_S
-        while not tape.path.stat().st_size:
-            if not child.is_alive or time.monotonic() > deadline:
-                raise LabError(f"nobody listens on the segment; see {tape.path}")
-            time.sleep(_POLL_S)
-        yield
-
-
-@contextmanager
-def probing(lab: Lab) -> Iterator[None]:
-    """Ask for every VIP of `lab` from its client's cable inside the `with` block."""
-    client: Host = lab.topology.client
-    vips = [str(vip) for pair in lab.topology.vips for vip in pair]
-    command = [sys.executable, "-m", "stentor.lab.chaos_prober", *vips]
-    log = lab.directory / client.name / "prober.log"
-    with _child(lab, log, [*_in(client.namespace), *command]):
-        yield
-
-
-@contextmanager
-def _busy(lab: Lab, number: int) -> Iterator[None]:
-    log = lab.directory / "load" / f"busy-{number}.log"
-    with _child(lab, log, [sys.executable, "-c", BUSY]):
-        yield
-
-
-@contextmanager
-def _child(lab: Lab, output: Path, command: list[str]) -> Iterator[Process]:
-    """A process that writes to `output` and ends with the `with` block, or at worst with `down`."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    process = processes.start(
-        command,
-        pid_file=output.with_suffix(".pid"),
-        log=output,
-        environment={"PYTHONPATH": python_path()},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(_STOP_WITHIN_S)
-
-
-def _in(namespace: str) -> list[str]:
-    return ["ip", "netns", "exec", namespace]
-
-
 def describe(trial: Trial) -> str:
     """One line about a trial."""
     if trial.problem:
@@ -246,12 +169,6 @@ def describe(trial: Trial) -> str:
         f"{trial.fault} of {trial.victim}: {first}{gap}{lost} requests lost, "
         f"{trial.unanswered}/{trial.asked} unanswered, {trial.broke_one_voice} broke One voice"
     )
-
-
-def _undisturbed() -> None:
-    """From here on nothing interrupts: what cleans up has to come to its end."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(number: int, _: object) -> NoReturn:

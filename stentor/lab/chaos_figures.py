@@ -169,9 +169,7 @@ def _counts(group: Sequence[Trial]) -> Row:
 def doubts(trials: Sequence[Trial]) -> list[str]:
     """What a reader of the tables has to know about how exact they are."""
     slowest_ms = max((trial.uncertain_ms for trial in trials), default=0.0)
-    said = [
-        f"times count from the beginning of a fault; the longest fault took {slowest_ms:.1f} ms"
-    ]
+    said = [f"times count from the beginning of a fault; faults took up to {slowest_ms:.1f} ms"]
     deaf = [trial.listener_lost for trial in trials if trial.listener_lost]
     if deaf:
         said.append(

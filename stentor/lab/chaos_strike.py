@@ -80,14 +80,21 @@ class Strike:
 
     def hit(self) -> Instant:
         """Do it. Raises LabError when the kernel refuses."""
+        missed = 0
         began = time.monotonic_ns()
         if self.message:
             self.netlink.send(self.message)
         for pid in self.pids:
-            os.kill(pid, _SIGNALS[self.fault])
+            try:
+                os.kill(pid, _SIGNALS[self.fault])
+            except ProcessLookupError:
+                missed += 1
         ended = time.monotonic_ns()
         if self.message:
             _check(self.netlink.recv(4096))
+        # On a whole host a process may have come to its end by itself.
+        if missed and missed == len(self.pids):
+            raise LabError("what was to be hit had just ended by itself")
         return Instant(began, ended)
 
 
@@ -128,16 +135,21 @@ def netlink_in(namespace: str) -> Iterator[tuple[socket.socket, dict[str, int]]]
     libc = ctypes.CDLL(None, use_errno=True)
     own = Path("/proc/thread-self/ns/net")
     with own.open("rb") as back, Path("/run/netns", namespace).open("rb") as there:
-        if libc.setns(there.fileno(), _CLONE_NEWNET):
-            raise LabError(f"cannot enter {namespace}: {os.strerror(ctypes.get_errno())}")
+        _enter(libc, there.fileno(), namespace)
         try:
             sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             interfaces = {name: index for index, name in socket.if_nameindex()}
         finally:
-            libc.setns(back.fileno(), _CLONE_NEWNET)
+            _enter(libc, back.fileno(), "our own namespace again")
     with sock:
         sock.settimeout(5.0)
         yield sock, interfaces
+
+
+def _enter(libc: ctypes.CDLL, namespace_fd: int, name: str) -> None:
+    """Put this thread into a network namespace. Raises LabError."""
+    if libc.setns(namespace_fd, _CLONE_NEWNET):
+        raise LabError(f"cannot enter {name}: {os.strerror(ctypes.get_errno())}")
 
 
 def silence_port(index: int) -> bytes:

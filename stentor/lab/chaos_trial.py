@@ -3,15 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from ipaddress import ip_address
 
 import attrs
 import msgspec
 
 from speaker.herald.frames import Vip
 from stentor.lab import chaos_strike, client, views
+from stentor.lab.chaos_bench import Bench, TrialFailed
 from stentor.lab.chaos_figures import Http, Trial, TwoVoices
-from stentor.lab.chaos_frames import Heard, Kind, Tape
+from stentor.lab.chaos_frames import Heard, Kind
 from stentor.lab.chaos_strike import Fault, Instant, Strike
 from stentor.lab.chaos_voices import (
     ANSWER_WITHIN_NS,
@@ -28,8 +28,6 @@ from stentor.lab.probe import HTTP_WITHIN_S
 from stentor.lab.probe import Kind as ProbeKind
 from stentor.lab.topology import Host
 
-PREFER_PLANNED_S = 15.0  # afterwards any owners will do that all nodes agree on
-SETTLED_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 10.0
 TAKEN_WITHIN_S = 20.0  # plain memberlist, LAN: 5 to 9 s
 BACK_WITHIN_S = 15.0
@@ -39,37 +37,6 @@ ALLOWED_MS = 50.0  # two takes at once (OWNERSHIP.md, One voice)
 ALLOWED_HEALING_MS = 200.0  # after a healed cut
 _POLL_S = 0.05
 _MS = 1_000_000
-
-
-class TrialFailed(Exception):  # noqa: N818 - the trial's result, not a fault of this program
-    """The lab did not get where a trial begins or ends; the text says what was seen."""
-
-
-@attrs.frozen
-class Bench:
-    """The lab with its listener, which all trials share."""
-
-    lab: Lab
-    tape: Tape
-
-    def settle(self) -> dict[Vip, Host]:
-        """Wait until all nodes agree who holds what, preferably as planned. Raises TrialFailed."""
-        planned = views.planned_owners(self.lab)
-        began = time.monotonic()
-        while True:
-            seen = views.holders(self.lab)
-            whole = not seen.silent and set(seen.agreed) == set(planned)
-            waited_s = time.monotonic() - began
-            if whole and (seen.agreed == planned or waited_s > PREFER_PLANNED_S):
-                node = self.lab.topology.node
-                return {ip_address(vip): node(name) for vip, name in seen.agreed.items()}
-            if waited_s > SETTLED_WITHIN_S:
-                missing = sorted(set(planned) - set(seen.agreed))
-                raise TrialFailed(
-                    f"not settled within {SETTLED_WITHIN_S:.0f} s: no agreement on"
-                    f" {' '.join(missing) or 'nothing'}, silent {' '.join(seen.silent) or 'nobody'}"
-                )
-            time.sleep(_POLL_S)
 
 
 def run(bench: Bench, fault: Fault, number: int, detect: str) -> Trial:

@@ -169,7 +169,7 @@ def demo(nodes: int, json_file: Path | None, prefix: str) -> None:
     " link-cut, planned-leave, rolling-restart.  [default: all]",
 )
 @click.option("--load", type=click.IntRange(0), default=0, help="Busy loops beside the trials.")
-@click.option("--detect", help="memberlist, beats or both; by default as speakers do by default.")
+@click.option("--detect", help="memberlist or beats, or both with a comma; by default as speakers.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--prefix", default="st-chaos", show_default=True, help="Of the namespaces.")
 @plainly

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stentor.lab import chaos, chaos_strike, client
+from stentor.lab import chaos_bench, chaos_strike, client
 from stentor.lab.chaos import Report
 from stentor.lab.chaos_frames import Kind, Tape
 from stentor.lab.chaos_strike import Fault
@@ -111,7 +111,7 @@ def test_the_listener_hears_each_answer_once_at_the_time_it_passed(segment: Lab)
     [node] = segment.topology.nodes
     tape = Tape(segment.directory / "switch" / "heard.bin")
 
-    with chaos.listening(segment, tape):
+    with chaos_bench.listening(segment, tape):
         began_ns = time.monotonic_ns()
         assert client.answers(segment, node.v4) == (node.lladdr_text,)
         ended_ns = time.monotonic_ns()

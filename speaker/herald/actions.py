@@ -73,6 +73,22 @@ class Send:
 
 
 @attrs.frozen
+class SendBeat:
+    """
+    Send one beat to the program of `node`, whose LLADDR is six octets, out of `interface`.
+
+    `claimed` is the epoch of a fence record that the program is to obey.
+    """
+
+    node: str
+    interface: str
+    lladdr: bytes
+    seq: int
+    has_witness: bool
+    claimed: int | None = None
+
+
+@attrs.frozen
 class Broadcast:
     """Queue `payload` as a memberlist user broadcast; a later one of the same `key` replaces it."""
 
@@ -109,5 +125,5 @@ class Exit:
 
 
 Action: TypeAlias = (
-    Speak | Unlist | Announce | Quiet | Probe | Send | Broadcast | Rejoin | Note | Exit
+    Speak | Unlist | Announce | Quiet | Probe | Send | SendBeat | Broadcast | Rejoin | Note | Exit
 )

@@ -23,8 +23,10 @@ class Hands:
     def take(self, seat: Seat, why: str) -> None:
         """Answer for the seat: table, announcement, TAKE."""
         now = self.world.now
-        seat.counter += 1
-        seat.mine, seat.my_counter, seat.to = Claim.HELD, seat.counter, ""
+        if not seat.weak_of:
+            seat.counter += 1
+        seat.my_counter = 0 if seat.weak_of else seat.counter
+        seat.mine, seat.to = Claim.HELD, ""
         seat.since = seat.moved_at = now
         seat.vacant_since, seat.foreign, seat.probed, seat.expired = None, None, 0, False
         seat.asked_by, seat.asks = "", 0
@@ -32,6 +34,22 @@ class Hands:
         self.actions.append(Announce(seat.vip, why))
         self.teller.say(seat.key, Claim.HELD, seat.my_counter)
         self.ledger.note("seats_taken", seat, why=why)
+
+    def firm(self, seat: Seat) -> None:
+        """What was taken without a witness is ours by right."""
+        seat.weak_of = ""
+        if seat.mine is Claim.HELD:
+            seat.counter += 1
+            seat.my_counter = seat.counter
+            self.teller.say(seat.key, Claim.HELD, seat.my_counter)
+            self.ledger.note("seats_made_firm", seat)
+
+    def weaken(self, seat: Seat) -> None:
+        """The holder is back of whom we only thought that it was silent."""
+        seat.weak_of = ""
+        if seat.mine:
+            self.ledger.note("seats_yielded", seat)
+            self.let(seat, to="")
 
     def give(self, seat: Seat, heir: str) -> None:
         """Answer with the heir's LLADDR from now on, and tell it."""
@@ -63,7 +81,7 @@ class Hands:
     def let(self, seat: Seat, *, to: str) -> None:
         if seat.mine is Claim.HELD:
             self.actions.append(Quiet(seat.vip))
-        seat.mine, seat.to = Claim.NONE, ""
+        seat.mine, seat.to, seat.weak_of = Claim.NONE, "", ""
         seat.since = seat.moved_at = self.world.now
         seat.asked_by = ""
         self.teller.say(seat.key, Claim.NONE, seat.my_counter, to)

@@ -1,5 +1,6 @@
 """The other heralds: members come and go, messages arrive, and seats are looked at again for it."""
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -38,6 +39,7 @@ class Hearsay:
     ledger: Ledger
     namesakes: Namesakes
     born_at: float
+    is_beating: Callable[[str, float], bool] = lambda node, now: False
     exchange: Exchange = attrs.field(init=False)
     _rivals: dict[str, list[bytes]] = attrs.field(factory=dict)  # who claims seats of ours
 
@@ -79,9 +81,9 @@ class Hearsay:
         peer.is_member = False
         peer.died_at = now if dead else None
         self.tasks.sooner("haunt", now + HAUNT_S)
-        if dead and now - peer.heard_at < HEARD_S:
+        if dead and (now - peer.heard_at < HEARD_S or self.is_beating(node, now)):
             self.actions.append(Note("member_death_doubted", {"node": node}))
-            self.tasks.set(f"doubt:{node}", peer.heard_at + FRESH_S)
+            self.tasks.set(f"doubt:{node}", max(peer.heard_at + FRESH_S, now + AGAIN_S))
         else:
             self._lose(peer)
         self.refresh()
@@ -194,7 +196,7 @@ class Hearsay:
             case "kind":
                 self.refresh()
             case "doubt" if not peer.is_member:
-                if peer.is_fresh(now):
+                if peer.is_fresh(now) or self.is_beating(peer.name, now):
                     at = max(peer.heard_at + FRESH_S, now + AGAIN_S)  # or it rounds to now for ever
                     self.tasks.set(f"doubt:{peer.name}", at)
                 else:

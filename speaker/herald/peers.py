@@ -37,6 +37,8 @@ class Peer:
     is_member: bool = False  # memberlist: alive or suspect
     is_alive: bool = False  # a member, or declared dead while we go on hearing it
     joined_at: float = -inf
+    silenced: bool = False  # found dead by beats: its seats are without a holder
+    silenced_at: float = -inf
     died_at: float | None = None  # declared dead and not back since
     lost: tuple[bytes, ...] = ()  # seats it held when it was declared dead
     rejoin_at: float = -inf  # no Rejoin before
@@ -65,6 +67,7 @@ class Peer:
         """Whether it could answer for a seat now, as far as it says."""
         return (
             self.is_alive
+            and not self.silenced
             and self.has(Flag.STARTED)
             and self.has(Flag.LINKED)
             and not self.has(Flag.LEAVING)

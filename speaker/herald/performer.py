@@ -17,6 +17,7 @@ from speaker.herald.actions import (
     Quiet,
     Rejoin,
     Send,
+    SendBeat,
     Speak,
     Unlist,
 )
@@ -47,6 +48,7 @@ class Performer:
     release_grace_s: float
     give_way: Callable[[str], None]
     log: Log
+    send_beat: Callable[[SendBeat], None] = lambda beat: None
     interfaces: dict[Vip, frozenset[str] | None] = attrs.field(factory=dict)
     _refresh_s: dict[Vip, float] = attrs.field(factory=dict)
     _lo_alarm: Alarm = attrs.field(init=False)
@@ -86,7 +88,7 @@ class Performer:
         self._table_alarm.cancel()
         self.segments.close()
 
-    def _perform_one(self, action: Action) -> None:
+    def _perform_one(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
             case Speak() | Unlist():
                 pass  # `_flip` has done it
@@ -99,6 +101,8 @@ class Performer:
                 self.segments.probe(vip, self.interfaces.get(vip))
             case Send(node, payload):
                 self.ring.send(node, payload)
+            case SendBeat():
+                self.send_beat(action)
             case Broadcast(payload, key):
                 self.ring.broadcast(payload, key)
             case Rejoin(node, sender):

@@ -66,6 +66,8 @@ class Rules:
         best = self.claims.strongest(seat.key)
         if best is not None and best[1].counter > seat.counter:
             seat.counter = best[1].counter
+        if seat.weak_of:  # the silent one does not count, everybody else does
+            best = self.claims.strongest(seat.key, world.alive)
         if seat.mine and best is not None and self._loses(seat, best):
             self.hands.yield_(seat, best)
         match seat.mine:

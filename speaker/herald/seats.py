@@ -66,6 +66,7 @@ class Seat:
     moved_at: float = 0.0  # when its holder last changed, as far as we saw
     vacant_since: float | None = None  # no living holder since
     let_go: bool = False  # vacant by its holder's word or its proven death: no need to probe
+    weak_of: str = ""  # whose silence nobody but us has witnessed: we give way to it
     expired: bool = False  # we lost it to our own lease and have not been back
     probed: int = 0  # probes sent in this round
     probe_at: float = 0.0  # next probe or the end of the round

@@ -11,6 +11,7 @@ from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Words
 from speaker.herald.facts import (
     Claim,
+    Fence,
     Hello,
     Hosts,
     LinkFact,
@@ -28,6 +29,7 @@ _REPEAT_MAX_S = 1.0
 _MAX_TRIES = 10
 _HOSTS_PER_PART = 48
 _MAX_LINKS = 16  # of a hello, which has to fit one datagram
+_MAX_NAMED = 4  # nodes that it names: their names may be long
 
 
 @attrs.define
@@ -41,6 +43,8 @@ class OwnFacts:
     flags: int = 0  # Flag
     links: tuple[LinkFact, ...] = ()
     hosts: frozenset[bytes] = frozenset()
+    fences: tuple[Fence, ...] = ()
+    reflects: tuple[tuple[str, str], ...] = ()  # (node, segment) proven to reflect beats
     words: Words = attrs.field(factory=Words)
     seq: int = 0
 
@@ -145,6 +149,8 @@ class Teller:
             own.words.digest,
             hosts_digest(own.hosts),
             own.links[:_MAX_LINKS],
+            own.fences[:_MAX_NAMED],
+            own.reflects[:_MAX_NAMED],
             relay=relay,
         )
 
@@ -234,4 +240,12 @@ class Teller:
 
 def _lasting(hello: Hello) -> tuple[object, ...]:
     """What is worth gossiping: everything but the numbers that change by themselves."""
-    return (hello.instance, hello.flags, hello.held, hello.digest, hello.hosts, hello.links)
+    return (
+        hello.instance,
+        hello.flags,
+        hello.held,
+        hello.digest,
+        hello.hosts,
+        hello.links,
+        hello.fences,
+    )

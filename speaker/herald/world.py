@@ -39,7 +39,8 @@ class World:
     links: tuple[Link, ...] = ()  # with carrier, by name
     next_hops: frozenset[bytes] = frozenset()
     untouchable: frozenset[bytes] = frozenset()
-    alive: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()  # alive by memberlist
+    alive: frozenset[str] = frozenset()  # and not found silent by beats
     able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
     _unclear_at: float = -inf
@@ -54,7 +55,8 @@ class World:
         """Recompute the sets of peers; returns whether any changed."""
         peers = self.peers.values()
         before = self.alive, self.able, self.foreigners
-        self.alive = frozenset(p.name for p in peers if p.is_alive)
+        self.listed = frozenset(p.name for p in peers if p.is_alive)
+        self.alive = frozenset(p.name for p in peers if p.is_alive and not p.silenced)
         self.able = frozenset(p.name for p in peers if p.is_able)
         self.foreigners = frozenset(p.name for p in peers if p.is_foreign(self.now))
         return before != (self.alive, self.able, self.foreigners)
@@ -114,7 +116,7 @@ class World:
     def metallb_owner(self, plan: PlannedSeat) -> str | None:
         """The first candidate that is a live member, whatever it runs (OWNERSHIP.md 10)."""
         for name in plan.candidates:
-            if name in self.alive or name == self.own.node:
+            if name in self.listed or name == self.own.node:
                 return name
         return None
 

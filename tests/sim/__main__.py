@@ -23,13 +23,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run", type=int, help="only this one")
     parser.add_argument("--trace", action="store_true", help="print every event of --run")
+    parser.add_argument("--failover", choices=("beats", "memberlist"), default="beats")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args(arguments)
 
 
 def play(options: argparse.Namespace) -> Iterator[Outcome]:
     """The outcomes in order of their numbers."""
-    one = partial(run_number, options.seed, nodes=options.nodes, vips=options.vips)
+    one = partial(
+        run_number,
+        options.seed,
+        nodes=options.nodes,
+        vips=options.vips,
+        beats=options.failover == "beats",
+    )
     if options.run is not None:
         yield one(options.run, trace=options.trace)
     elif options.processes == 1:

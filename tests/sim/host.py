@@ -9,6 +9,7 @@ from typing import Protocol
 
 import attrs
 
+from speaker.beats.vigil import BEAT_S
 from speaker.gossip.config import LAN
 from speaker.gossip.messages import NodeState, PacketMessage, PushPull
 from speaker.gossip.outputs import (
@@ -36,6 +37,7 @@ from speaker.herald.actions import (
     Probe,
     Rejoin,
     Send,
+    SendBeat,
     Speak,
     Unlist,
     Vip,
@@ -67,6 +69,12 @@ class Wires(Protocol):
 
     def probe(self, source: str, vip: Vip) -> None:
         """Ask the segment for a VIP."""
+
+    def beat(self, source: str, beat: SendBeat) -> None:
+        """Carry a beat to a data plane, and its reflection back."""
+
+    def beats_matter(self) -> bool:
+        """Whether beats could tell anybody anything new."""
 
     def announced(self, source: str, vip: Vip) -> None:
         """A GARP or unsolicited NA goes out."""
@@ -119,6 +127,8 @@ class Host:
     backlog: list[tuple[str, tuple[object, ...]]] = attrs.field(factory=list)
     wake_at: float = inf
     starts: int = 0
+    beats: bool = True  # --failover=beats
+    beats_from: float = 0.0  # where the vigil goes on after it slept
 
     @property
     def runs(self) -> bool:
@@ -135,7 +145,9 @@ class Host:
         self.starts += 1
         seed = self.rng.getrandbits(64)
         config = CoreConfig(
-            self.name, hashlib.md5(f"{self.name}/{seed}".encode(), usedforsecurity=False).digest()
+            self.name,
+            hashlib.md5(f"{self.name}/{seed}".encode(), usedforsecurity=False).digest(),
+            beats=self.beats,
         )
         core = HeraldCore(config, random.Random(seed), now)
         swim = Swim(
@@ -181,8 +193,7 @@ class Host:
         self.kill()
         self.is_up = False
         self.saved = None
-        self.table.rows.clear()
-        self.table.deadline = -inf
+        self.table.burn()
 
     def power_on(self) -> None:
         """Boot."""
@@ -213,6 +224,14 @@ class Host:
         for what, args in backlog:
             self.deliver(what, *args)
         self._after()
+
+    def suspended(self, herald: Herald) -> None:
+        """The herald's next push finds its cell suspended."""
+        if herald is self.herald and self.runs and self.table.is_suspended:
+            herald.core.lease_expired(self.wires.engine.now)
+            self._act()
+            self.table.enter()
+            self._after()
 
     # --- what comes from this host
 
@@ -356,7 +375,7 @@ class Host:
             if herald is not self.herald:
                 return
 
-    def _carry_out(self, herald: Herald, action: Action) -> None:
+    def _carry_out(self, herald: Herald, action: Action) -> None:  # noqa: C901 - a case for each
         now, swim = self.wires.engine.now, herald.swim
         match action:
             case Speak():
@@ -373,6 +392,8 @@ class Host:
                 self.wires.probe(self.name, action.vip)
             case Send():
                 self.do(swim.send_user(action.node, action.payload))
+            case SendBeat():
+                self.wires.beat(self.name, action)
             case Broadcast():
                 swim.broadcast_user(action.payload, action.key, now)
             case Rejoin():
@@ -395,10 +416,21 @@ class Host:
         if herald.core.version != herald.saved_version:
             herald.saved_version = herald.core.version
             self.wires.engine.at(now + SAVE_DELAY_S, self._save, herald)
-        at = min(herald.swim.next_wakeup(), herald.core.next_wakeup())
+        at = min(herald.swim.next_wakeup(), herald.core.next_wakeup(), self._next_beat(herald))
         if at < self.wake_at or self.wake_at <= now:
             self.wake_at = max(at, now)
             self.wires.engine.at(self.wake_at, self._wake, herald, self.wake_at)
+
+    def _next_beat(self, herald: Herald) -> float:
+        if not self.beats or not self.wires.beats_matter():
+            return inf
+        return max(herald.core.sentry.next_wakeup(), self.beats_from)
+
+    def resume_beats(self) -> None:
+        """Something has happened: go on with beats, at any moment of their schedule."""
+        self.beats_from = self.wires.engine.now + self.rng.random() * BEAT_S
+        if self.runs:
+            self._after()
 
     def _save(self, herald: Herald) -> None:
         if herald is self.herald and self.is_up:
@@ -413,6 +445,9 @@ class Host:
             return  # _thaw looks again
         herald.core.tick(now)
         self._act()
+        if self.herald is herald and now >= self._next_beat(herald):
+            herald.core.watch(now)
+            self._act()
         if herald is self.herald:
             self.do(herald.swim.tick(now))
             self._after()
@@ -440,6 +475,7 @@ _INPUTS: dict[str, Callable[..., None]] = {
     "conflict": lambda host, herald, vip, lladdr: herald.core.probe_answered(
         vip, lladdr, _now(host)
     ),
+    "reflected": lambda host, herald, reflection: herald.core.reflected(reflection, _now(host)),
     "plan": lambda host, herald: herald.core.set_plan(host.plan, _now(host)),
     "agent": lambda host, herald: herald.core.agent_heard(_now(host)),
     "interfaces": lambda host, herald: host.tell_interfaces(),

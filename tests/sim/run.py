@@ -35,9 +35,10 @@ def run_schedule(
     seed: int = 0,
     run: int = 0,
     trace: bool = False,
+    beats: bool = True,
 ) -> Outcome:
     """Play a schedule; its times count from when the cluster has started."""
-    world = World(nodes, vips, seed, trace=trace)
+    world = World(nodes, vips, seed, trace=trace, beats=beats)
     judge = Judge(world)
     world.judge = judge
     judge.open()
@@ -65,11 +66,19 @@ def run_schedule(
     )
 
 
-def run_number(seed: int, run: int, *, nodes: int, vips: int = 4, trace: bool = False) -> Outcome:
+def run_number(
+    seed: int, run: int, *, nodes: int, vips: int = 4, trace: bool = False, beats: bool = True
+) -> Outcome:
     """Draw and play run number `run` of a seed; the same numbers give the same run."""
     rng = random.Random(f"{seed}/{run}")
     names = tuple(f"n{i + 1}" for i in range(nodes))
     schedule = draw_schedule(rng, names)
     return run_schedule(
-        schedule, nodes=nodes, vips=vips, seed=rng.getrandbits(64), run=run, trace=trace
+        schedule,
+        nodes=nodes,
+        vips=vips,
+        seed=rng.getrandbits(64),
+        run=run,
+        trace=trace,
+        beats=beats,
     )

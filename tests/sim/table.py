@@ -4,6 +4,7 @@ from math import inf
 
 import attrs
 
+from speaker.beats import BeatState
 from speaker.herald.actions import Speak, Vip, Voice
 
 LEASE_S = 3.0
@@ -17,10 +18,12 @@ class Table:
     rows: dict[Vip, Speak] = attrs.field(factory=dict)
     deadline: float = -inf  # of the lease; inf while a herald pushes it
     has_expired: bool = False  # sticky
+    is_suspended: bool = False  # by a claim
+    epoch: int = 0
 
     def question(self, vip: Vip, now: float) -> bytes | None:
         """The LLADDR in the answer to an ARP request or solicitation; None = no answer."""
-        if now > self.deadline or self.has_expired:
+        if now > self.deadline or self.has_expired or self.is_suspended:
             return None
         row = self.rows.get(vip)
         if row is None:
@@ -29,9 +32,20 @@ class Table:
             return self.lladdr
         return row.lladdr if row.voice is Voice.GIVEN else None
 
+    def reflect(self, claimed: int | None, now: float) -> tuple[BeatState, int]:
+        """What a beat is sent back with; a claim of this epoch or a later one suspends the cell."""
+        if self.deadline == -inf:
+            return BeatState.RELEASED, self.epoch
+        self.has_expired = self.has_expired or now > self.deadline
+        if not self.has_expired and claimed is not None and claimed >= self.epoch:
+            self.is_suspended = True
+        if self.is_suspended:
+            return BeatState.SUSPENDED, self.epoch
+        return BeatState.EXPIRED if self.has_expired else BeatState.OWNING, self.epoch
+
     def push(self, now: float) -> bool:
         """A herald begins to push the lease; returns whether the old one had not run out."""
-        held = now <= self.deadline and not self.has_expired
+        held = now <= self.deadline and not self.has_expired and not self.is_suspended
         self.has_expired = not held
         if held:
             self.deadline = inf
@@ -39,9 +53,16 @@ class Table:
 
     def enter(self) -> None:
         """The herald has dropped every seat and begins anew."""
-        self.has_expired, self.deadline = False, inf
+        self.has_expired, self.is_suspended, self.deadline = False, False, inf
+        self.epoch += 1
 
     def orphan(self, now: float) -> None:
         """Nobody pushes the lease any more."""
         if self.deadline == inf:
             self.deadline = now + LEASE_S
+
+    def burn(self) -> None:
+        """The host is off, and its memory lost."""
+        self.rows.clear()
+        self.deadline, self.epoch = -inf, 0
+        self.has_expired = self.is_suspended = False

@@ -6,9 +6,11 @@ from ipaddress import ip_address
 from math import inf
 from typing import TYPE_CHECKING
 
+from speaker.beats.vigil import BEAT_S
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
-from speaker.herald.actions import Vip
+from speaker.herald.actions import SendBeat, Vip
 from speaker.herald.core import PlannedSeat
+from speaker.herald.sentry import Reflection
 from tests.sim.engine import Engine
 from tests.sim.faults import NEVER, Fault, Kind
 from tests.sim.host import PORT, Host, address_of
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 PLANNED = {Kind.AGENT, Kind.PLAN, Kind.SHRINK, Kind.WITHDRAW}
 Steps = tuple[Callable[[], None], Callable[[], None]]
+CALM_S = 1.0  # after a disturbance
+DELAY_S = 0.0004
 JOIN_WITHIN_S = 2.0  # as the herald process
 REFUSED_S = 0.001
 
@@ -31,7 +35,9 @@ def _nothing() -> None:
 class World:
     """Nodes n1, n2 ... with the same VIPs, started within `spread_s` of one another."""
 
-    def __init__(self, nodes: int, vips: int, seed: int, trace: bool = False) -> None:
+    def __init__(
+        self, nodes: int, vips: int, seed: int, trace: bool = False, *, beats: bool = True
+    ) -> None:
         """`seed` decides everything that chance does."""
         self.rng = random.Random(seed)
         self.engine = Engine()
@@ -51,10 +57,12 @@ class World:
                 random.Random(self.rng.getrandbits(64)),
                 self.names,
                 Table(bytes((2, 0, 0, 0, 0, index + 1))),
+                beats=beats,
             )
             for index, name in enumerate(self.names)
         }
         self._by_address = {str(address_of(i)): self.hosts[n] for i, n in enumerate(self.names)}
+        self._by_lladdr = {host.table.lladdr: host for host in self.hosts.values()}
         self._endpoints: dict[str, Endpoint] = {
             name: (str(host.address), PORT) for name, host in self.hosts.items()
         }
@@ -63,6 +71,9 @@ class World:
         self.withdrawn: dict[Vip, int] = {}
         self._plans = 0
         self.judge: Judge | None = None
+        self.beats = beats
+        self.sleeps = False  # whether all is well, so that beats tell nothing
+        self._looked_at = -inf
         self.disturbed_at = 0.0
         self.quiet_at = 0.0  # when the last fault is over
         self.torn_at = -inf  # when one that cuts, stalls, delays or kills last began or ended
@@ -90,6 +101,67 @@ class World:
         self.quiet_at = max(self.quiet_at, self.disturbed_at, until)
         if self.judge is not None:
             self.judge.look_at_all()
+        self._wake()
+
+    # --- beats
+
+    def beats_matter(self) -> bool:
+        """Whether anything is or was lately amiss; else beats are left out, as they would be."""
+        now = self.engine.now
+        if not self.beats or self.sleeps:
+            return False
+        if now - self._looked_at >= 0.25:
+            self._looked_at = now
+            self.sleeps = now - self.disturbed_at > CALM_S and self._is_well()
+        return not self.sleeps
+
+    def _is_well(self) -> bool:
+        segment = self.segment
+        if not segment.is_whole or segment.loss or segment.delay_s > DELAY_S:
+            return False
+        return all(
+            host.runs
+            and host.carrier
+            and not host.table.is_suspended
+            and host.herald is not None
+            and host.herald.core.sentry.is_calm
+            for host in self.hosts.values()
+        )
+
+    def _wake(self) -> None:
+        if self.beats:
+            self.sleeps = False
+            for host in self.hosts.values():
+                host.resume_beats()
+
+    def beat(self, source: str, beat: SendBeat) -> None:
+        """Carry a beat to a data plane, and its reflection back."""
+        target = self._by_lladdr.get(beat.lladdr)
+        there = self.segment.flight(source, target.name) if target is not None else None
+        if there is not None and target is not None:
+            self.engine.at(self.engine.now + there, self._reflect, source, target, beat)
+
+    def _reflect(self, source: str, target: Host, beat: SendBeat) -> None:
+        if not target.is_up or not target.carrier:
+            return
+        now = self.engine.now
+        was_suspended = target.table.is_suspended
+        state, epoch = target.table.reflect(beat.claimed, now)
+        if target.table.is_suspended and not was_suspended:
+            self.log(target.name, f"suspended by {source} with {beat.claimed}")
+            if target.herald is not None:
+                later = now + self.rng.random() * BEAT_S
+                self.engine.at(later, target.suspended, target.herald)
+            if self.judge is not None:
+                self.judge.look_at_all()
+        back = self.segment.flight(target.name, source)
+        if back is not None:
+            reflection = Reflection(target.name, beat.seq, state, epoch)
+            self.engine.at(now + back, self._reflected, self.hosts[source], reflection)
+
+    @staticmethod
+    def _reflected(host: Host, reflection: Reflection) -> None:
+        host.deliver("reflected", reflection)
 
     def log(self, host: str, text: str) -> None:
         """Add a line to the trace."""

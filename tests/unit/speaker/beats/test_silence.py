@@ -302,6 +302,8 @@ def test_the_changes_of_phase_are_those_of_the_diagram() -> None:
                 court.run(for_s)
             assert court.silence.phase("a") is before
             play(court, event)
+            if before is None and event == "witness":
+                play(court, "missed")
             for _ in range(60):
                 after = court.silence.phase("a")
                 if after is not before:

@@ -27,6 +27,7 @@ BUSY = (
     "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n for _ in range(10**6): pass"
 )
 _POLL_S = 0.05
+_SETTLE_POLL_S = 0.1  # each look costs every herald a view
 
 
 class TrialFailed(Exception):  # noqa: N818 - the trial's result, not a fault of this program
@@ -57,7 +58,7 @@ class Bench:
                     f"not settled within {SETTLED_WITHIN_S:.0f} s: no agreement on"
                     f" {' '.join(missing) or 'nothing'}, silent {' '.join(seen.silent) or 'nobody'}"
                 )
-            time.sleep(_POLL_S)
+            time.sleep(_SETTLE_POLL_S)
 
 
 @contextmanager

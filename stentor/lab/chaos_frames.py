@@ -139,9 +139,15 @@ class Tape:
 
     def read(self) -> list[Heard]:
         """Everything since `rewind`, oldest first."""
+        self.news()
+        return self.heard
+
+    def news(self) -> list[Heard]:
+        """What was written since `news` or `read` was called last."""
         with self.path.open("rb") as file:
             file.seek(self._offset)
             octets = file.read()
         self._offset += len(octets) - len(octets) % RECORD.size
-        self.heard.extend(decode(octets))
-        return self.heard
+        fresh = list(decode(octets))
+        self.heard.extend(fresh)
+        return fresh

@@ -98,12 +98,14 @@ def follow(
             lab.start_speaker(node)
             bench.settle()
     elif fault.moves_vips:
-        held = {vip for vip, node in owners.items() if node == victim}
+        missing = {vip for vip, node in owners.items() if node == victim}
         own = lladdr(victim)
 
         def taken() -> bool:
-            heard = bench.tape.read()
-            return held <= set(first_words(heard, held, since_ns=instant.began_ns, not_by=own))
+            news = bench.tape.news()
+            found = first_words(news, missing, since_ns=instant.began_ns, not_by=own)
+            missing.difference_update(found)
+            return not missing
 
         # A VIP that nobody takes is a figure, not a failed trial.
         _wait(taken, TAKEN_WITHIN_S)

@@ -94,7 +94,7 @@ class BeatReply:
     asked: BeatRequest
     state: BeatState
     epoch: int
-    remaining_ms: int  # of the lease or hold; 0 when there is none
+    remaining_ms: int  # of the lease or hold by the program's coarse clock; 0: there is none
     beat_age_ms: int  # since its herald last beat; 4,398,045 stands for that and more
     ifindex: int  # of the reflector
     vlan: int

@@ -1,6 +1,7 @@
 """BPF data plane: load, pin, attach, table, cells, counters. See docs/explanation/data-plane.md."""
 
 from speaker.dataplane.errors import ApplyError
+from speaker.dataplane.heard import HeardBeat
 from speaker.dataplane.interfaces import Link, Refusal, choose
 from speaker.dataplane.layout import Voice
 from speaker.dataplane.leftovers import cleanup
@@ -22,6 +23,7 @@ __all__ = [
     "ApplyError",
     "Attachment",
     "DataPlane",
+    "HeardBeat",
     "HeardVoice",
     "Link",
     "Lost",

@@ -156,7 +156,10 @@ class Cells:
             return None
         start = free * CELL.size_bytes
         self.memory[start : start + CELL.size_bytes] = CELL.pack(
-            state=CellState.RELEASED, epoch=self.epoch(free), vlan=vlan
+            state=CellState.RELEASED,
+            epoch=self.epoch(free),
+            fenced_epoch=self.fenced_epoch(free),
+            vlan=vlan,
         )
         self._sign(free, lladdr, instance_id, generation)
         self._unlock(free)

@@ -11,6 +11,7 @@ from speaker.dataplane.cells import CellView
 from speaker.dataplane.entries import Rows
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.events import Events
+from speaker.dataplane.heard import HeardBeat
 from speaker.dataplane.interfaces import Choice, Link, Refusal, choose
 from speaker.dataplane.layout import CellState, Voice
 from speaker.dataplane.libbpf import Libbpf
@@ -309,6 +310,25 @@ class DataPlane:
     def cells(self) -> tuple[CellView, ...]:
         """Every cell as it is now, for status."""
         return tuple(self._store.cells.used())
+
+    # -- beats -----------------------------------------------------------------------------------
+
+    def set_beat_keys(self, slots: bytes, *, is_open: bool) -> None:
+        """
+        Reflect beats signed with either key of `slots` (32 octets, `speaker.beats.Keys.slots`).
+
+        Also on cells of interfaces that appear later. `is_open`: the ring has no key. Without
+        this call adopted cells keep their keys and new ones reflect nothing.
+        """
+        self._store.cells.set_keys(slots, is_open=is_open)
+
+    def heard_beat(self, sender: int, cell: int) -> HeardBeat | None:
+        """The last verified request of instance `sender` on a cell; reads memory only."""
+        return self._store.heard.of(sender, cell)
+
+    def heard_beats(self) -> list[HeardBeat]:
+        """Of every instance heard, on every cell; about a millisecond."""
+        return self._store.heard.all()
 
     # -- what it did -----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ import attrs
 from speaker.dataplane import counters
 from speaker.dataplane.bpffs import Pins
 from speaker.dataplane.cells import Cells, futex_xor
+from speaker.dataplane.heard import HeardBeats
 from speaker.dataplane.layout import CONTROL, filter_bit
 from speaker.dataplane.libbpf import Libbpf
 from speaker.dataplane.program import MAPS, Program, Sizes, load, memory, sizes_of
@@ -53,6 +54,7 @@ class Store:
     object_path: Path
     program: Program
     cells: Cells
+    heard: HeardBeats
     tables: dict[int, Table]  # by IP version
     is_adopted: bool
     _spares: dict[int, Half]
@@ -90,17 +92,19 @@ class Store:
     ) -> "Store":
         active = read_control(libbpf, program.maps["control"])
         cell_memory = memory(libbpf, program.maps["cells"])
+        heard_memory = memory(libbpf, program.maps["heard_beats"])
         store = cls(
             libbpf,
             pins,
             object_path,
             program,
             Cells(memoryview(cell_memory), futex_xor(memoryview(cell_memory))),
+            HeardBeats(memoryview(heard_memory)),
             {},
             is_adopted,
             {},
             active,
-            {"cells": cell_memory},
+            {"cells": cell_memory, "heard_beats": heard_memory},
         )
         for version in _FAMILIES:
             pair = store._map_halves(program, version)

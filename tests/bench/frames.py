@@ -15,8 +15,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import attrs
 
+from speaker.beats import BEAT_BYTES, encode_request
 from speaker.dataplane.layout import ExitReason, Voice
 from tests.bench.rows import Row
+from tests.bpf.beats import OLD_KEYS, REQUEST, Beat, set_cell
 from tests.bpf.frames import Arp, Nd, tcp4, tcp6
 from tests.bpf.harness import LO_IFINDEX, Program, Responder
 
@@ -30,6 +32,7 @@ _EMPTY = "empty XDP_PASS"
 _REFLECTOR = "MAC-swap reflector"
 _REWRITER = "reflector, frame rewritten"
 _GROWER = "reflector, frame rewritten and grown"
+_BEAT_REWRITER = "reflector, beat rewritten"
 
 
 @attrs.frozen
@@ -98,6 +101,7 @@ def cases() -> Iterator[list[Case]]:
                     Responder.loaded(SLOTS, 2 * VIPS, "bench.bpf.o", rodata)
                 )
                 fill(objects[size], VIPS)
+                set_cell(objects[size])
             return Case(name, objects[size], program, frame, *rest)  # type: ignore[arg-type]
 
         ours, rewritten = Program.XDP.value, "bench_restored_respond"
@@ -105,6 +109,7 @@ def cases() -> Iterator[list[Case]]:
         arp = Arp(tpa=target).build()
         solicitation = Nd(target=target6).build()
         bare = Nd(target=target6, options=b"").build()
+        beat, forged = Beat().build(), encode_request(REQUEST, OLD_KEYS)
         yield [
             case(_EMPTY, "bench_empty", tcp),
             case(_REFLECTOR, "bench_reflect", tcp),
@@ -146,6 +151,31 @@ def cases() -> Iterator[list[Case]]:
                 _GROWER,
                 None,
                 ExitReason.ND_ANSWERED,
+            ),
+            case(_BEAT_REWRITER, "bench_restored_reflect", beat),
+            case(
+                "beat reflected",
+                rewritten,
+                beat,
+                _BEAT_REWRITER,
+                None,
+                ExitReason.BEAT_REFLECTED,
+            ),
+            case(
+                "beat refused, forged",
+                rewritten,
+                Beat(forged).build(),
+                _BEAT_REWRITER,
+                None,
+                ExitReason.BEAT_REFUSED,
+            ),
+            case(
+                "beat refused, no magic",
+                rewritten,
+                Beat(bytes(BEAT_BYTES)).build(),
+                _BEAT_REWRITER,
+                None,
+                ExitReason.BEAT_REFUSED,
             ),
         ]
 

@@ -198,3 +198,68 @@ def test_the_kernels_xor_changes_one_word_of_shared_memory() -> None:
     futex_xor(shared)(4, 3)
 
     assert bytes(shared[:12]) == bytes([0, 0, 0, 0, 2, 0, 0, 0, 9, 9, 9, 9])
+
+
+def keys_of(cells: Cells, index: int) -> tuple[object, object]:
+    row = CELL.unpack(cells.memory, index * CELL.size_bytes)
+    return row["key"], row["beats"]
+
+
+def test_every_cell_gets_the_keys_of_beats_also_a_later_one(cells: Cells) -> None:
+    slots = bytes(range(32))
+    before = claim(cells, 7)
+
+    cells.set_keys(slots, is_open=False)
+    after = claim(cells, 8)
+
+    assert keys_of(cells, before) == keys_of(cells, after) == (slots, 0)
+
+
+def test_a_free_cell_gets_no_keys(cells: Cells) -> None:
+    cells.set_keys(bytes(range(32)), is_open=False)
+
+    assert keys_of(cells, 0) == (bytes(32), 0)
+
+
+def test_a_ring_without_a_key_says_so_in_its_cells(cells: Cells) -> None:
+    index = claim(cells)
+    cells.set_keys(bytes(32), is_open=True)
+    opened = keys_of(cells, index)
+
+    cells.set_keys(bytes(range(32)), is_open=False)
+
+    assert opened == (bytes(32), 1)
+    assert keys_of(cells, index) == (bytes(range(32)), 0)
+
+
+def test_a_cell_claimed_again_keeps_the_keys_of_the_herald_before(memory: memoryview) -> None:
+    first = Cells(memory, plain_xor(memory))
+    index = claim(first)
+    first.set_keys(bytes(range(32)), is_open=False)
+
+    claim(Cells(memory, plain_xor(memory)))
+
+    assert keys_of(first, index) == (bytes(range(32)), 0)
+
+
+@pytest.mark.parametrize(("fenced", "entered"), [(0, 2), (1, 2), (2, 3), (40, 41)])
+def test_a_new_epoch_is_above_every_claim_that_was_obeyed(
+    cells: Cells, fenced: int, entered: int
+) -> None:
+    index = owning(cells)
+    by_program(cells, index, CellState.SUSPENDED)
+    cells.memory.cast("I")[(index * CELL.size_bytes + CELL.offsets["fenced_epoch"]) // 4] = fenced
+
+    cells.enter(index, now_ns=2_000, lease_ns=LEASE_NS, keep_epoch=False)
+
+    assert cells.epoch(index) == entered
+
+
+def test_the_highest_claim_is_kept_when_a_cell_changes_hands(cells: Cells) -> None:
+    index = owning(cells)
+    cells.memory.cast("I")[(index * CELL.size_bytes + CELL.offsets["fenced_epoch"]) // 4] = 40
+    cells.free(index)
+
+    assert claim(cells, 99) == index
+
+    assert cells.fenced_epoch(index) == 40

@@ -79,6 +79,7 @@ class Ear:
     since: float = 0.0
     excused_at: float = 0.0  # last moment at which two voices were excused
     last: str = ""  # who answered last
+    strangers: bool = False  # the two voices are of nodes that did not know each other
     is_eligible: bool = False  # somebody could answer
     eligible_since: float = inf
 
@@ -173,6 +174,7 @@ class Judge:
         if eligible and not ear.is_eligible:
             ear.eligible_since = now
         ear.is_eligible = eligible
+        ear.strangers = len(voices) > 1 and (ear.strangers or self._are_strangers(voices))
         if voices != ear.voices:
             self._check_harm(ear, voices, eligible=eligible)
             ear.voices, ear.since = voices, now
@@ -188,7 +190,7 @@ class Judge:
             bound = SIMULTANEOUS_S
             if world.torn_until > since - HEALED_S:
                 since = max(since, min(world.torn_at, now))
-                bound = STRANGER_S if self._are_strangers(ear.voices) else HEALED_S
+                bound = STRANGER_S if ear.strangers else HEALED_S
             if now - since > bound:
                 self._broke("one_voice", ear.vip, f"{'+'.join(ear.voices)} for {now - since:.3f} s")
         elif not ear.voices and ear.is_eligible:

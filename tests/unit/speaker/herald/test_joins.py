@@ -58,7 +58,7 @@ def test_failures_back_off_to_ten_seconds_and_go_on() -> None:
     subject = joins(A)
     subject.due(START, OTHERS)
     now, gaps = START, []
-    for _ in range(8):
+    for _ in range(len(RETRY_S) + 3):
         subject.note(A, merged=False, now=now)
         following = next(now + n / 10 for n in range(200) if subject.due(now + n / 10, OTHERS))
         gaps.append(round(following - now, 1))

@@ -131,13 +131,13 @@ def test_a_tape_reads_each_record_once_and_leaves_half_a_one(tmp_path: Path) -> 
     tape = Tape(path)
     path.write_bytes(encode(one) + encode(two)[:5])
     assert [one] == tape.news()
-    assert [] == tape.news()
+    assert tape.news() == []
 
     with path.open("ab") as file:
         file.write(encode(two)[5:])
 
     assert [one, two] == tape.read()
-    assert [] == tape.news()
+    assert tape.news() == []
     assert path.stat().st_size == 2 * RECORD.size
 
 

@@ -2,10 +2,10 @@
 Whom to join and when, and when the start is over for it. Pure: `now` in, targets to try out.
 
 A target is tried until it is a member, after 1 s, then ten times after 2 s, then up to 10 s apart,
-and again when it is lost, so that a ring that a long cut has split in two heals. A node without any other member tries
-every 2 s at the latest: whoever took its seats meanwhile cannot know of it. A name cannot be told
-from a member's address: it is tried each minute. The start is over once each target was merged
-with or has failed twice (OWNERSHIP.md 8).
+and again when it is lost, so that a ring that a long cut has split in two heals. A node without any
+other member tries every 2 s at the latest: whoever took its seats meanwhile cannot know of it. A
+name cannot be told from a member's address: it is tried each minute. The start is over once each
+target was merged with or has failed twice (OWNERSHIP.md 8).
 """
 
 from collections.abc import Iterable

@@ -30,7 +30,7 @@ from speaker.beats.silence import (
     Step,
     Tell,
 )
-from speaker.beats.vigil import RECENT_S, Standing, Vigil, watchers_of
+from speaker.beats.vigil import RECENT_S, WATCHED, Standing, Vigil, watchers_of
 from speaker.herald.actions import Action, Note, Probe, Send, SendBeat, Vip
 from speaker.herald.claims import Claims, to_vip
 from speaker.herald.docket import Docket
@@ -92,8 +92,10 @@ class Sentry:
     # --- time
 
     def next_wakeup(self) -> float:
-        """When `tick` is due; infinity while there is nobody to watch."""
-        return min(self.vigil.next_wakeup(), self.silence.next_wakeup())
+        """When `tick` is due; infinity without beats."""
+        if not self.is_on:
+            return inf
+        return min(self.vigil.next_wakeup(), self.silence.next_wakeup(), self._survey_at)
 
     def tick(self, now: float) -> None:
         """Send beats, miss reflections, pass sentences."""
@@ -148,8 +150,10 @@ class Sentry:
     @property
     def is_calm(self) -> bool:
         """Whether everybody watched reflects, and nobody is accused or fenced."""
-        is_heard = all(w.standing is Standing.HEARD for w in self.vigil.watchees.values())
-        return is_heard and not self.silence.accused() and not self.fences.nodes()
+        watched = self.vigil.watchees.values()
+        is_heard = all(w.standing is Standing.HEARD for w in watched)
+        is_met = len(watched) >= min(WATCHED, len(self.world.alive))
+        return is_met and is_heard and not self.silence.accused() and not self.fences.nodes()
 
     # --- what comes in
 
@@ -273,10 +277,10 @@ class Sentry:
 
     def _knock(self, node: str) -> None:
         peer = self.world.peers.get(node)
-        if peer is None or not peer.words.active:
-            return
-        key = next(key for key, word in peer.words.by_seat.items() if word.claim is Claim.HELD)
-        self.actions.append(Probe(to_vip(key)))
+        words = {} if peer is None else peer.words.by_seat
+        key = next((key for key, word in words.items() if word.claim is Claim.HELD), None)
+        if key is not None:
+            self.actions.append(Probe(to_vip(key)))
 
     def _last_beat(self, node: str, now: float) -> None:
         self.survey(now)

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     gossip_wan: bool = False
     gossip_key_path: str = ""  # "" = clear text
     join: tuple[str, ...] = ()
+    failover: str = "beats"  # or "memberlist": judge members as MetalLB does, no beats
     # the data plane
     xdp_mode: str = "auto"
     manage_sysctls: bool = True

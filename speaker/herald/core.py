@@ -319,6 +319,11 @@ class HeraldCore:
         self.sentry.tick(now)
         self._settle(now)
 
+    def instance_of(self, node: str) -> int:
+        """The 64-bit instance id of a peer's herald, as cells and beats have it; 0 = unknown."""
+        peer = self._world.peers.get(node)
+        return int.from_bytes(peer.instance[:8], "little") if peer is not None else 0
+
     def _let_go(self, key: bytes) -> None:
         if (seat := self._docket.seats.get(key)) is not None:
             self._rules.let_go(seat)

@@ -25,6 +25,7 @@ from speaker.dataplane.watcher import Watcher
 from speaker.herald import link, realtime, views
 from speaker.herald.actions import Voice as CoreVoice
 from speaker.herald.alarm import Alarm
+from speaker.herald.beater import Beater
 from speaker.herald.core import AdoptedRow, HeraldCore, PlannedSeat
 from speaker.herald.core import Link as CoreLink
 from speaker.herald.frames import Vip
@@ -59,6 +60,7 @@ class Herald:
     server: LinkServer = attrs.field(init=False)
     performer: Performer = attrs.field(init=False)
     memory: Memory = attrs.field(init=False)
+    beater: Beater | None = None  # with --failover=beats
     counts: "Counter[str]" = attrs.field(factory=Counter)
     plan: link.Plan | None = None
     _tick_alarm: Alarm = attrs.field(init=False)
@@ -113,6 +115,8 @@ class Herald:
         """
         self._tick_alarm.cancel()
         self.performer.close()
+        if self.beater is not None:
+            self.beater.close()
         if release:
             if self.performer.lo is not None:
                 # Until the last address is gone from lo, the kernel's own answers are dropped.
@@ -187,6 +191,8 @@ class Herald:
             for item in self.plane.attachments()
             if item.rung is not Rung.NONE and not item.vlan and item.name in links
         ]
+        if self.beater is not None:
+            self.beater.sync({item.name: item for item, kernel in served if kernel.carrier})
         self.segments.sync(_segment(item, kernel, addresses) for item, kernel in served)
         self.core.set_interfaces(
             [CoreLink(i.name, i.lladdr, k.carrier, self.core.epoch) for i, k in served],
@@ -240,6 +246,8 @@ class Herald:
         finally:
             self._is_settling = False
         self._tick_alarm.set(max(self.core.next_wakeup(), self._now()))
+        if self.beater is not None:
+            self.beater.plan()
         if self.core.is_empty_handed:
             self._empty_handed.set()
         else:

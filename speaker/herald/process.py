@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from speaker import lifeline
+from speaker.beats import keys_of
 from speaker.config import ConfigError, Settings, compile_excludes, from_json
 from speaker.dataplane import ApplyError, DataPlane, Options, XdpMode
 from speaker.dataplane.netlink import Netlink
@@ -20,6 +21,7 @@ from speaker.exits import ExitCode, FatalError, fatal_in
 from speaker.gossip.keyring import Keyring
 from speaker.herald import capabilities, realtime
 from speaker.herald.beat import Beat
+from speaker.herald.beater import Beater
 from speaker.herald.core import CoreConfig, HeraldCore
 from speaker.herald.herald import Herald
 from speaker.herald.link import SOCKET_NAME
@@ -74,6 +76,7 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
     with Netlink.open() as netlink:
         herald = _build(settings, log, netlink if settings.bind_vips else None)
         loop.set_exception_handler(lambda _, context: _end_by_bug(herald, context))
+        _set_up_beats(herald, keyring)
         herald.ring.open(keyring, herald.own_addresses(), Random())
         await herald.server.open()
         beat = Beat(herald.beat, herald.counts)
@@ -133,7 +136,7 @@ def _build(settings: Settings, log: Log, netlink: Netlink | None) -> Herald:
     generation = next_generation(settings.state_path)
     instance = _instance_id()
     rng = Random()
-    core = HeraldCore(CoreConfig(settings.node, instance, settings.version), rng, loop.time())
+    core = HeraldCore(_config(settings, instance), rng, loop.time())
     try:
         plane = DataPlane.open(
             _options(settings),
@@ -159,6 +162,24 @@ def _build(settings: Settings, log: Log, netlink: Netlink | None) -> Herald:
         log,
     )
     return herald
+
+
+def _config(settings: Settings, instance: bytes) -> CoreConfig:
+    beats = settings.failover == "beats"
+    return CoreConfig(settings.node, instance, settings.version, beats=beats)
+
+
+def _set_up_beats(herald: Herald, keyring: Keyring | None) -> None:
+    """Reflect the beats of others, and unless the settings say otherwise judge by our own."""
+    keys = keys_of(() if keyring is None else keyring.keys)
+    herald.plane.set_beat_keys(keys.slots, is_open=keys.is_open)
+    if not herald.core.sentry.is_on:
+        return
+    herald.beater = Beater(
+        herald.core, herald.plane, herald.plane.instance_id, keys, herald.settle, herald.log,
+        herald.counts,
+    )  # fmt: skip
+    herald.performer.send_beat = herald.beater.send
 
 
 def _options(settings: Settings) -> Options:

@@ -168,10 +168,10 @@ class Sentry:
             for p in self.world.peers.values()
         )
         if self.vigil.reflected(node, reflection.seq, now, vouched=vouched):
-            self.actions.append(Note("beats_heard_again", {"node": node}))
+            self.actions.append(Note("beats_heard_again", {"name": node}))
             self.meet(peer, now)  # the first after three missed: both say their TAKEs at once
         if self.fences.seen(node, reflection.epoch):
-            self.actions.append(Note("fence_ended", {"node": node, "epoch": reflection.epoch}))
+            self.actions.append(Note("fence_ended", {"name": node, "epoch": reflection.epoch}))
         if reflection.state is BeatState.SUSPENDED:
             since = self._suspended_at.setdefault(node, now)
         else:
@@ -273,7 +273,7 @@ class Sentry:
         jury = [n for n in watchers_of(node, [own, *others]) if n not in {own, node}][:JURY]
         payload = encode(Accusation(own, node, "", nonce))
         self.actions.extend(Send(name, payload) for name in jury)
-        self.actions.append(Note("node_accused", {"node": node, "asked": ", ".join(jury)}))
+        self.actions.append(Note("node_accused", {"name": node, "asked": ", ".join(jury)}))
 
     def _knock(self, node: str) -> None:
         peer = self.world.peers.get(node)
@@ -307,7 +307,7 @@ class Sentry:
         keys = tuple(key for key, word in peer.words.by_seat.items() if word.claim)
         event = "node_silent" if not weak else "node_silent_without_witness"
         epoch = self.fences.epoch_of(node)
-        self.actions.append(Note(event, {"node": node, "seats": len(keys), "epoch": epoch}))
+        self.actions.append(Note(event, {"name": node, "seats": len(keys), "epoch": epoch}))
         self._epochs[node] = epoch
         if not weak:
             self._seats[node] = keys
@@ -331,7 +331,7 @@ class Sentry:
         if peer is None or not peer.silenced:
             return
         peer.silenced = False
-        self.actions.append(Note("node_heard_again", {"node": node}))
+        self.actions.append(Note("node_heard_again", {"name": node}))
         self.world.now = max(self.world.now, now)
         has_dropped = self.fences.epoch_of(node) > self._epochs.pop(node, 0)
         if has_dropped:

@@ -83,6 +83,13 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
 )
 @_go_bool("--ml-wan-config", "Timers for rings with slow links.")
 @click.option(
+    "--failover",
+    type=click.Choice(("beats", "memberlist")),
+    default="beats",
+    show_default=True,
+    help="What finds a dead node: beats in a tenth of a second, or MetalLB's timing alone.",
+)
+@click.option(
     "--lb-class",
     default="",
     metavar="CLASS",
@@ -206,6 +213,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         gossip_advertise=flags["ml_advertise_addr"],
         gossip_wan=flags["ml_wan_config"],
         gossip_key_path=key_path,
+        failover=flags["failover"],
         join=tuple(flags["join"]),
         xdp_mode=flags["xdp_mode"],
         manage_sysctls=flags["manage_sysctls"],

@@ -14,6 +14,7 @@
 
 #include "arp.h"
 #include "beat.h"
+#include "beat_udp.h"
 #include "cursor.h"
 #include "layout.h"
 #include "lease.h"

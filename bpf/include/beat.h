@@ -6,22 +6,10 @@
 #ifndef STENTOR_BEAT_H
 #define STENTOR_BEAT_H
 
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/udp.h>
-
 #include "lease.h"
-#include "nd.h"
 #include "siphash.h"
 
-enum {
-	BEAT_PORT = 7947,
-	BEAT_VERSION = 1,
-	BEAT_REQUEST = 1,
-	BEAT_REPLY = 2,
-	BEAT_HOP_LIMIT = 255, /* nobody routed it here: RFC 5082 3 */
-	NEXT_HEADER_UDP = 17, /* RFC 768 */
-};
+enum { BEAT_VERSION = 1, BEAT_REQUEST = 1, BEAT_REPLY = 2 };
 #define BEAT_MAGIC 0x53544254U /* "STBT" */
 
 #define BEAT_HAS_WITNESS 1 /* flag: the sender has a witness of this segment */
@@ -66,11 +54,6 @@ _Static_assert(offsetof(struct beat, tag) == 88, "what the tag is of");
 #define BEAT_ASKED_WORDS (offsetof(struct beat, type) / sizeof(wire64))
 #define BEAT_TAG_WORD	 (offsetof(struct beat, tag) / sizeof(wire64))
 
-/* The longest frame that holds a beat: tagged, IPv6, UDP. */
-#define BEAT_FRAME_BYTES                                                                           \
-	(sizeof(struct ethhdr) + sizeof(struct vlan_tag) + sizeof(struct ipv6hdr) +                \
-	 sizeof(struct udphdr) + sizeof(struct beat))
-
 /* magic and version of every beat we understand, as one number in wire order. */
 #define BEAT_FIXED_PART bpf_cpu_to_be64((__u64)BEAT_MAGIC << 32 | (__u64)BEAT_VERSION << 24)
 #define BEAT_FIXED_MASK bpf_cpu_to_be64(0xffffffffff000000ULL)
@@ -106,13 +89,11 @@ __noinline __u32 find_cell(__u32 ifindex, __u32 vlan)
 	return MAX_CELLS;
 }
 
-/* What is left of a request once its tag is verified: the hash behind the words to be echoed. */
-struct verified {
-	struct siphash asked;
-};
-
-/* Whether the tag is that of `key`. Not inlined: there are two keys. */
-static __noinline bool verify(const struct beat *beat, const __u64 *key, struct verified *verified)
+/*
+ * Whether the tag is that of `key`; `asked` is then the hash behind the words to be echoed. Not
+ * inlined: there are two keys.
+ */
+static __noinline bool verify(const struct beat *beat, const __u64 *key, struct siphash *asked)
 {
 	const wire64 *words = (const wire64 *)beat;
 	struct siphash s = sip_start(key);
@@ -120,7 +101,7 @@ static __noinline bool verify(const struct beat *beat, const __u64 *key, struct 
 #pragma unroll
 	for (__u32 i = 0; i < BEAT_ASKED_WORDS; i++)
 		sip_absorb(&s, words[i]);
-	verified->asked = s;
+	*asked = s;
 #pragma unroll
 	for (__u32 i = BEAT_ASKED_WORDS; i < BEAT_TAG_WORD; i++)
 		sip_absorb(&s, words[i]);
@@ -163,7 +144,8 @@ static __always_inline void fence(const struct frame *f, struct cell *cell, __u3
 		if (!answers((__u32)term) || claimed < epoch)
 			return;
 		if (cell->fenced_epoch < claimed)
-			cell->fenced_epoch = claimed; /* before the state: the herald reads it then */
+			cell->fenced_epoch =
+				claimed; /* before the state: the herald reads it then */
 		if (__sync_val_compare_and_swap((__u64 *)&cell->state, term, suspended) == term) {
 			struct event event = {
 				.time_ns = bpf_ktime_get_coarse_ns(),
@@ -236,7 +218,7 @@ static __always_inline void write_reply(struct beat *beat, const struct cell *ce
 static __noinline enum exit_reason on_beat(struct frame *f)
 {
 	struct beat *beat = parse_beat(&f->at);
-	struct verified verified;
+	struct siphash asked;
 	__u64 now_ns, own, source;
 	struct cell *cell;
 	const __u64 *keys;
@@ -263,8 +245,8 @@ static __noinline enum exit_reason on_beat(struct frame *f)
 	keys = (const __u64 *)cell->key;
 	if (!(keys[0] | keys[1]) && !(cell->beats & CELL_BEATS_OPEN))
 		return EXIT_BEAT_PASSED; /* the herald has not set it up */
-	if (!verify(beat, keys, &verified) &&
-	    (!(keys[2] | keys[3]) || !verify(beat, keys + 2, &verified)))
+	if (!verify(beat, keys, &asked) &&
+	    (!(keys[2] | keys[3]) || !verify(beat, keys + 2, &asked)))
 		return EXIT_BEAT_REFUSED;
 
 	now_ns = bpf_ktime_get_coarse_ns();
@@ -272,103 +254,10 @@ static __noinline enum exit_reason on_beat(struct frame *f)
 	if (beat->flags & BEAT_CLAIMS)
 		fence(f, cell, index, bpf_ntohl(beat->claimed), bpf_be64_to_cpu(beat->sender));
 	remember(beat, source, index, now_ns);
-	write_reply(beat, cell, verified.asked, now_ns);
+	write_reply(beat, cell, asked, now_ns);
 	store_lladdr(f->eth->h_dest, source);
 	store_lladdr(f->eth->h_source, own);
 	return EXIT_BEAT_REFLECTED;
-}
-
-/* Whether a UDP header at `pos` would name our port; the caller has checked the bounds. */
-static __always_inline bool names_beat_port(const void *pos)
-{
-	return *(const wire16 *)(pos + offsetof(struct udphdr, dest)) == bpf_htons(BEAT_PORT);
-}
-#define BEAT_PORT_END (offsetof(struct udphdr, dest) + sizeof(__be16))
-
-static __always_inline bool may_be_beat(const struct cursor *at)
-{
-	return at->pos + BEAT_PORT_END <= at->end && names_beat_port(at->pos);
-}
-
-#define BEAT_DATAGRAM_BYTES (sizeof(struct udphdr) + sizeof(struct beat))
-
-/* The UDP header before a beat, or NULL when what follows is none. */
-static __always_inline struct udphdr *parse_beat_udp(struct frame *f)
-{
-	struct udphdr *udp = take(&f->at, sizeof(*udp));
-	struct cursor payload = f->at;
-
-	if (!udp || udp->len != bpf_htons(BEAT_DATAGRAM_BYTES) || !parse_beat(&payload))
-		return NULL;
-	return udp;
-}
-
-/*
- * Ports exchanged, checksum anew: that of the request may be one the sender left to its NIC.
- * `sum` is that of the pseudo-header.
- */
-static __always_inline void turn_udp(struct udphdr *udp, __u64 sum)
-{
-	const wire32 *words = (const wire32 *)(udp + 1);
-	__be16 source = udp->source;
-	__u16 check;
-
-	udp->source = udp->dest;
-	udp->dest = source;
-	sum += (__u64)udp->source + udp->dest + udp->len;
-#pragma unroll
-	for (__u32 i = 0; i < sizeof(struct beat) / sizeof(*words); i++)
-		sum += words[i];
-	check = ~fold(sum);
-	udp->check = check ? check : 0xffff; /* RFC 768: zero says that there is none */
-}
-
-/* A beat over IPv4, `f->at` behind the header without options; EXIT_OTHER when it is none. */
-static __noinline enum exit_reason on_beat4(struct frame *f, struct iphdr *ip)
-{
-	__be32 source = load_address(&ip->saddr), dest = load_address(&ip->daddr);
-	struct udphdr *udp = parse_beat_udp(f);
-	enum exit_reason reason;
-
-	if (!udp || *(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff) ||
-	    ip->tot_len != bpf_htons(sizeof(*ip) + BEAT_DATAGRAM_BYTES))
-		return EXIT_OTHER;
-	if (ip->ttl != BEAT_HOP_LIMIT)
-		return EXIT_BEAT_REFUSED;
-	reason = on_beat(f);
-	if (reason != EXIT_BEAT_REFLECTED)
-		return reason;
-	/* The header's own checksum does not see who is source and who destination. */
-	store_address(&ip->saddr, dest);
-	store_address(&ip->daddr, source);
-	turn_udp(udp, (__u64)source + dest + bpf_htons(NEXT_HEADER_UDP) + udp->len);
-	return reason;
-}
-
-/* The same over IPv6, without extension headers. */
-static __noinline enum exit_reason on_beat6(struct frame *f, struct ipv6hdr *ip6)
-{
-	wire64 *source = (wire64 *)&ip6->saddr, *dest = (wire64 *)&ip6->daddr;
-	struct udphdr *udp = parse_beat_udp(f);
-	enum exit_reason reason;
-	__u64 high, low;
-
-	if (!udp || ip6->payload_len != bpf_htons(BEAT_DATAGRAM_BYTES))
-		return EXIT_OTHER;
-	if (ip6->hop_limit != BEAT_HOP_LIMIT)
-		return EXIT_BEAT_REFUSED;
-	reason = on_beat(f);
-	if (reason != EXIT_BEAT_REFLECTED)
-		return reason;
-	high = source[0];
-	low = source[1];
-	source[0] = dest[0];
-	source[1] = dest[1];
-	dest[0] = high;
-	dest[1] = low;
-	turn_udp(udp, sum_address(source) + sum_address(dest) + bpf_htons(NEXT_HEADER_UDP) +
-			      udp->len);
-	return reason;
 }
 
 #endif

@@ -11,9 +11,9 @@
 #include <linux/types.h>
 
 #define LAYOUT_VERSION 2
-#define MAX_CELLS      64 /* attached (interface, VLAN) pairs on one node */
+#define MAX_CELLS      64   /* attached (interface, VLAN) pairs on one node */
 #define MAX_HEARD      1024 /* entries of heard_beats, a power of two */
-#define MAX_PROBES     16 /* slots looked at before a lookup gives up; the writer keeps to it */
+#define MAX_PROBES     16   /* slots looked at before a lookup gives up; the writer keeps to it */
 #define SILENCE_NS 60000000000ULL /* what was ours stays dropped so long after the lease's end */
 #define EVENT_VIP_INTERVAL_NS  100000000ULL /* events of one VIP on one CPU are so far apart */
 #define EVENT_CELL_INTERVAL_NS 1000000ULL   /* and conflicts of one cell so far */
@@ -153,9 +153,9 @@ enum exit_reason {
 	EXIT_ARP_PASSED, /* a VIP, but the slot or the cell says to leave it to the kernel */
 	EXIT_ND_NOT_VIP,
 	EXIT_ND_PASSED,
-	EXIT_CONFLICT, /* a foreign LLADDR speaks for a VIP that we speak for: event */
-	EXIT_OWN_ECHO, /* our own announcement or question came back */
-	EXIT_NO_ROOM,  /* the frame could not grow for the TLLAO */
+	EXIT_CONFLICT,	   /* a foreign LLADDR speaks for a VIP that we speak for: event */
+	EXIT_OWN_ECHO,	   /* our own announcement or question came back */
+	EXIT_NO_ROOM,	   /* the frame could not grow for the TLLAO */
 	EXIT_BEAT_PASSED,  /* a reply, or a request not to us, or no key was set */
 	EXIT_BEAT_REFUSED, /* short, unknown or badly signed */
 	/* dropped */

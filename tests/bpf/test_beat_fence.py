@@ -210,6 +210,19 @@ def test_without_a_raised_epoch_the_same_claim_suspends_again(
     assert responder.cell()["state"] == CellState.SUSPENDED
 
 
+def test_a_lower_claim_does_not_hide_a_higher_one(
+    responder: Responder, program: Program, cells: Cells
+) -> None:
+    set_cell(responder)
+    send(responder, program, claim(EPOCH + 20))
+    cells.enter(0, now_ns=2**62, lease_ns=2**62, keep_epoch=True)
+
+    found = send(responder, program, claim(EPOCH, seq=2))
+
+    assert found is not None
+    assert (found.state, found.fenced_epoch) == (BeatState.SUSPENDED, EPOCH + 20)
+
+
 @pytest.mark.parametrize("keys", [OLD_KEYS, Keys()], ids=["another_key", "no_key"])
 def test_a_claim_that_is_not_signed_by_a_key_of_the_cell_does_nothing(
     responder: Responder, program: Program, keys: Keys

@@ -118,6 +118,8 @@ class Chaos:
                 failed_in_row = failed_in_row + 1 if trial.problem else 0
                 if failed_in_row == MAX_FAILED_IN_ROW:
                     raise LabError(f"{MAX_FAILED_IN_ROW} trials in a row failed: {trial.problem}")
+                if failed_in_row:
+                    bench.revive()
 
     def _left(self) -> str:
         """The time that the rest will take at the pace so far."""

@@ -14,7 +14,7 @@ from speaker.herald.frames import Vip
 from stentor.lab import processes, views
 from stentor.lab.chaos_frames import Tape
 from stentor.lab.errors import LabError
-from stentor.lab.lab import Lab, python_path
+from stentor.lab.lab import Lab, Target, python_path
 from stentor.lab.processes import Process
 from stentor.lab.topology import BRIDGE, Host, Topology
 
@@ -26,6 +26,7 @@ _STOP_WITHIN_S = 5.0
 BUSY = (
     "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n for _ in range(10**6): pass"
 )
+_LAST_LINES = 3
 _POLL_S = 0.05
 _SETTLE_POLL_S = 0.1  # each look costs every herald a view
 
@@ -57,8 +58,24 @@ class Bench:
                 raise TrialFailed(
                     f"not settled within {SETTLED_WITHIN_S:.0f} s: no agreement on"
                     f" {' '.join(missing) or 'nothing'}, silent {' '.join(seen.silent) or 'nobody'}"
+                    f"{''.join(map(self._last_words, seen.silent))}"
                 )
             time.sleep(_SETTLE_POLL_S)
+
+    def _last_words(self, name: str) -> str:
+        """What a silent node logged last: the lab will be gone when somebody asks why."""
+        node = self.lab.topology.node(name)
+        log = self.lab.log(node)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        state = "runs" if self.lab.speaker(node) is not None else "ended"
+        return f"; the speaker of {name} {state}: {' | '.join(lines[-_LAST_LINES:])}"
+
+    def revive(self) -> None:
+        """After a failed trial, reboot the nodes whose herald is silent. Raises LabError."""
+        for node in self.lab.topology.nodes:
+            if views.view(self.lab, node) is None:
+                self.lab.kill(node, Target.HOST)
+                self.lab.heal(node)
 
 
 @contextmanager

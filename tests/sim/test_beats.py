@@ -1,0 +1,106 @@
+"""Beats, silence and fence in the simulator: how soon seats move, and that nothing else changes."""
+
+import pytest
+
+from speaker.beats.fence import Fences
+from speaker.herald.sentry import Sentry
+from tests.sim.faults import NEVER, Fault, Kind
+from tests.sim.run import Outcome, run_schedule
+
+NAMES = ("n1", "n2", "n3", "n4", "n5")
+WITNESSED_S = 0.2  # OWNERSHIP.md: about 0.1 s
+LONELY_S = 0.5  # about 0.35 s
+
+
+def play(*faults: Fault, nodes: int = 5, seed: int = 4) -> Outcome:
+    """A run that broke nothing."""
+    outcome = run_schedule(faults, nodes=nodes, vips=6, seed=seed)
+    assert outcome.violations == (), "\n".join(map(str, outcome.violations))
+    return outcome
+
+
+def silences(kind: Kind, nodes: int, duration: float = NEVER) -> list[float]:
+    """The longest silence of a run for each node that the fault befalls."""
+    return [
+        play(Fault(1.0, kind, (name,), duration), nodes=nodes).worst_silence
+        for name in NAMES[:nodes]
+    ]
+
+
+@pytest.mark.parametrize("nodes", [3, 5])
+@pytest.mark.parametrize("kind", [Kind.CRASH, Kind.CARRIER])
+def test_a_dead_node_is_replaced_in_a_tenth_of_a_second(kind: Kind, nodes: int) -> None:
+    found = silences(kind, nodes, 8.0)
+
+    assert 0.05 < max(found) < WITNESSED_S
+
+
+def test_the_survivor_of_two_is_without_witness_and_still_soon_there() -> None:
+    found = silences(Kind.CRASH, 2)
+
+    assert WITNESSED_S < max(found) < LONELY_S
+
+
+def test_a_dead_host_that_boots_again_gets_its_seats_back_by_asking() -> None:
+    for name in NAMES[:3]:
+        play(Fault(1.0, Kind.CRASH, (name,), 6.0), nodes=3)
+
+
+@pytest.mark.parametrize("duration", [0.05, 0.3, 2.0, 10.0])
+@pytest.mark.parametrize("nodes", [2, 3, 5])
+def test_a_healed_cut_leaves_one_voice(nodes: int, duration: float) -> None:
+    for name in NAMES[:nodes]:
+        play(Fault(1.0, Kind.CUT, (name,), duration), nodes=nodes)
+
+
+@pytest.mark.parametrize("kind", [Kind.ONE_WAY, Kind.DEAF, Kind.MUTE])
+def test_a_one_way_cut_leaves_one_voice(kind: Kind) -> None:
+    for name, other in (("n1", "n2"), ("n2", "n3"), ("n3", "n1")):
+        nodes = (name, other) if kind is Kind.ONE_WAY else (name,)
+        play(Fault(1.0, kind, nodes, 6.0), nodes=3)
+
+
+def test_a_frozen_herald_is_replaced_when_its_lease_ends() -> None:
+    found = silences(Kind.FREEZE, 3, 8.0)
+
+    assert max(found) < WITNESSED_S
+
+
+def test_a_herald_that_thaws_within_its_lease_was_never_away() -> None:
+    found = silences(Kind.FREEZE, 3, 2.5)
+
+    assert max(found) == 0.0
+
+
+def test_a_herald_that_restarts_within_its_lease_was_never_away() -> None:
+    found = silences(Kind.KILL, 3, 2.5)
+
+    assert max(found) == 0.0
+
+
+def test_two_of_three_that_die_together_are_replaced() -> None:
+    faults = [Fault(1.0, Kind.CRASH, (name,), NEVER) for name in NAMES[:2]]
+
+    assert play(*faults, nodes=3).worst_silence < LONELY_S
+
+
+# --- with a rule left out the judge finds what it guards against
+
+
+def test_without_sentences_nobody_is_replaced_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sentry, "_sentence", lambda *args, **kwargs: None)
+
+    assert max(silences(Kind.CRASH, 3)) > LONELY_S
+
+
+def test_without_claims_a_cell_is_never_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def suspensions() -> int:
+        fault = Fault(1.0, Kind.CUT, ("n1",), 2.0)
+        outcome = run_schedule((fault,), nodes=3, vips=6, seed=4, trace=True)
+        return sum("suspended by" in line for line in outcome.lines)
+
+    with_claims = suspensions()
+    monkeypatch.setattr(Fences, "claimed", lambda *args: None)
+
+    assert with_claims == 1
+    assert suspensions() == 0

@@ -2,8 +2,8 @@
 Watch a simulated cluster from outside, and say where an invariant of the ownership rules breaks.
 
 Judged is what the data planes answer, never what heralds intend. A client stands beside every node
-and asks every node it can reach, there and back. Without beats and fence (they come later) the
-invariants hold within these bounds:
+and asks every node it can reach, there and back. The invariants hold within these bounds, with
+those of BEATS_ where beats find the dead:
 
     one voice     two LLADDRs at one client: not for longer than SIMULTANEOUS_S, counted from when
                   both holders can hear each other and both heralds run; HEALED_S when a cut, a
@@ -37,6 +37,8 @@ STRANGER_S = 4.5  # a join attempt of 2 s that fails, and 2 s until the next one
 DETECTED_S = 0.2
 EMPTY_S = 1.2  # 0.3 s, two probes, turns, and a member whose first hello is awaited
 LOST_S = 14.0  # memberlist's detection with three Lifeguard steps of bad health, and one second
+BEATS_HEALED_S = 0.6
+BEATS_LOST_S = 5.0  # a lease of 3 s, and a node that booted so lately that it is not judged yet
 CALM_S = 4.0
 AGREED_S = 26.0
 
@@ -188,7 +190,8 @@ class Judge:
             since = max(ear.since, ear.excused_at)
             self.worst_double = max(self.worst_double, now - since)
             bound = SIMULTANEOUS_S
-            if world.torn_until > since - HEALED_S:
+            healed_s = BEATS_HEALED_S if world.beats else HEALED_S
+            if world.torn_until > since - healed_s:
                 since = max(since, min(world.torn_at, now))
                 bound = STRANGER_S if ear.strangers else HEALED_S
             if now - since > bound:
@@ -196,7 +199,8 @@ class Judge:
         elif not ear.voices and ear.is_eligible:
             start = max(ear.since, ear.eligible_since)
             self.worst_silence = max(self.worst_silence, now - start)
-            if now - max(start, world.disturbed_at) > LOST_S:
+            lost_s = BEATS_LOST_S if world.beats and world.segment.is_whole else LOST_S
+            if now - max(start, world.disturbed_at) > lost_s:
                 self._broke("some_voice", ear.vip, f"silent at {ear.view} for {now - start:.3f} s")
             if not ear.last:
                 if now - max(start, world.quiet_at) > EMPTY_S:

@@ -56,8 +56,6 @@ class Fences:
         """Forget nodes that the plan does not list any more."""
         for node in self._epochs.keys() - set(planned):
             del self._epochs[node]
-        for node in self._seen.keys() - set(planned):
-            del self._seen[node]
 
     def forget(self, node: str) -> None:
         """End a record for another reason: its herald acts and cannot be reached by beats."""

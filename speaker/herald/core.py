@@ -156,6 +156,9 @@ class HeraldCore:
             if seat.plan != plan or is_first:
                 seat.plan = plan
                 docket.queue((key,))
+        if self.sentry.fences.nodes():
+            plans = (seat.plan for seat in docket.seats.values() if seat.plan is not None)
+            self.sentry.fences.prune({name for plan in plans for name in plan.candidates})
         for key in gone:
             docket.seats[key].plan = None
         docket.urge(gone)

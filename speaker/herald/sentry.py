@@ -42,6 +42,8 @@ from speaker.herald.world import World
 
 SUSPENDED_S: Final = 0.5  # a cell that stays suspended for so long is of no use
 UNREACHED_S: Final = 8.0  # who acts in the ring for so long and reflects nothing: memberlist alone
+LONG_GONE_S: Final = 60.0
+RARELY: Final = 8  # who is silent for so long gets one beat of so many: 200 ms until it is fenced
 SURVEY_S: Final = 1.0
 JURY: Final = 2  # how many watchers are asked for a veto
 GATEWAYS: Final = 2  # next hops probed for a witness
@@ -108,7 +110,13 @@ class Sentry:
         self._do(self.silence.tick(now), now)
         has_witness = self._has_witness(now)
         for node, seq in beats:
+            if self._is_long_gone(node, now) and seq % RARELY:
+                continue
             self._beat(node, seq, has_witness=has_witness, claimed=self.fences.claimed(node))
+
+    def _is_long_gone(self, node: str, now: float) -> bool:
+        peer = self.world.peers.get(node)
+        return peer is not None and peer.silenced and now - peer.silenced_at > LONG_GONE_S
 
     def survey(self, now: float) -> None:
         """Whom to watch, by what the ring says now."""

@@ -252,3 +252,31 @@ def test_beats_go_to_the_lladdr_of_the_facts() -> None:
     assert {(b.node, b.interface, b.lladdr) for _, b in cores.beats} == {
         ("n2", "eth0", lladdr_of("n2"))
     }
+
+
+def test_who_is_long_gone_is_beaten_more_rarely() -> None:
+    cores = ring("n1", "n3")
+    cores.foreign[GATEWAY] = b"\x02gatew"
+    cores.lose("n3")
+    cores.watch(0.4)
+    soon = len(cores.beats)
+    cores.watch(1.0)
+    often = len(cores.beats) - soon
+
+    cores.cores["n1"]._world.peers["n3"].silenced_at -= 60.0
+    late = len(cores.beats)
+    cores.watch(1.0)
+
+    assert 0 < (len(cores.beats) - late) * 6 < often
+
+
+def test_a_fenced_node_that_left_the_plan_is_let_be() -> None:
+    cores = ring("n1", "n3")
+    cores.foreign[GATEWAY] = b"\x02gatew"
+    cores.lose("n3")
+    cores.watch(0.4)
+    assert cores.cores["n1"].sentry.fences.nodes() == {"n3"}
+
+    cores.plan("n1", seat(VIP, "n1"))
+
+    assert cores.cores["n1"].sentry.fences.nodes() == frozenset()

@@ -24,7 +24,7 @@ class Settings:
         self._seen.add(ifname)
         try:
             originals = undo.load(self.state_dir)
-            if sysctls.announce_own_addresses(ifname, originals):
+            if sysctls.keep_kernel_quiet(ifname, originals):
                 undo.save(self.state_dir, originals)
         except ApplyError as exc:
             self.warnings.append(f"{exc}; the host may send ARP with a VIP as its sender")

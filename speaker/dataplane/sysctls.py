@@ -1,7 +1,11 @@
 """
-Settings of attached interfaces: arp_announce, and RX VLAN offload where a VLAN upper needs it.
+Settings of attached interfaces: ARP, and RX VLAN offload where a VLAN upper needs it.
 
 arp_announce=2: the kernel never sends ARP with a VIP (on lo or an IPVS device) as its sender.
+arp_ignore=1: it never answers for one either. The program drops such questions under a lease only,
+and a VIP may stay on lo for longer (--release-grace, a frozen or stopped herald): seen as two nodes
+answering for one VIP. IPv6 needs no such setting: a solicitation for an address of another
+interface goes unanswered.
 RX VLAN offload takes the tag out of the frame before XDP sees it.
 """
 
@@ -17,28 +21,33 @@ from speaker.dataplane.errors import KernelError
 from speaker.dataplane.undo import Originals
 
 _PROC_SYS: Final = Path("/proc/sys")
-_ARP_ANNOUNCE_BEST: Final = "2"  # Documentation/networking/ip-sysctl.rst
+# Documentation/networking/ip-sysctl.rst; what kube-proxy calls strict ARP
+_ARP: Final = {"arp_announce": "2", "arp_ignore": "1"}
 _SIOCETHTOOL: Final = 0x8946
 _ETHTOOL_GFLAGS: Final = 0x25
 _ETHTOOL_SFLAGS: Final = 0x26
 _ETH_FLAG_RXVLAN: Final = 1 << 8
 
 
-def announce_own_addresses(ifname: str, originals: Originals) -> bool:
+def keep_kernel_quiet(ifname: str, originals: Originals) -> bool:
     """
-    Set arp_announce=2 on an interface; True when it was something else, now in `originals`.
+    Keep the kernel from speaking for addresses of lo; True when `originals` has learnt something.
 
     Raises KernelError, where /proc/sys is read-only for one.
     """
-    key = f"net/ipv4/conf/{ifname}/arp_announce"
+    changes = [_set(f"net/ipv4/conf/{ifname}/{name}", _ARP[name], originals) for name in _ARP]
+    return any(changes)
+
+
+def _set(key: str, wanted: str, originals: Originals) -> bool:
     path = _PROC_SYS / key
     try:
         before = path.read_text(encoding="ascii").strip()
-        if before == _ARP_ANNOUNCE_BEST:
+        if before == wanted:
             return False
-        path.write_text(_ARP_ANNOUNCE_BEST, encoding="ascii")
+        path.write_text(wanted, encoding="ascii")
     except OSError as exc:
-        raise KernelError(f"set {key} to 2", exc.errno or 0) from exc
+        raise KernelError(f"set {key} to {wanted}", exc.errno or 0) from exc
     return originals.sysctls.setdefault(key, before) == before
 
 

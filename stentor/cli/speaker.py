@@ -130,7 +130,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     "--manage-sysctls/--no-manage-sysctls",
     default=True,
     show_default=True,
-    help="Set arp_announce=2 on attached interfaces, so that the host never asks with a VIP.",
+    help="Set arp_announce=2 and arp_ignore=1 on interfaces: no ARP of the kernel for VIPs.",
 )
 @click.option(
     "--exclude-interfaces",

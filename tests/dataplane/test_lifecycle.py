@@ -232,6 +232,7 @@ def test_cleanup_leaves_nothing(net: Pair, start: Start) -> None:
     herald.put("2001:db8::200")
     assert "ff02::1:ff00:200/128" in net.in_node("ip", "addr", "show", "dev", "eth0")
     assert net.in_node("sysctl", "-n", "net.ipv4.conf.eth0.arp_announce") == "2\n"
+    assert net.in_node("sysctl", "-n", "net.ipv4.conf.eth0.arp_ignore") == "1\n"
     herald.plane.close()
 
     with inside(net.node):
@@ -244,6 +245,7 @@ def test_cleanup_leaves_nothing(net: Pair, start: Start) -> None:
     assert list(net.state_dir.iterdir()) == []
     assert before == net.in_node("ip", "addr", "show", "dev", "eth0")
     assert net.in_node("sysctl", "-n", "net.ipv4.conf.eth0.arp_announce") == "1\n"
+    assert net.in_node("sysctl", "-n", "net.ipv4.conf.eth0.arp_ignore") == "0\n"
     assert "xdp" not in net.in_node("ip", "link", "show", "eth0")
 
 

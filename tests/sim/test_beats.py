@@ -5,6 +5,7 @@ import pytest
 from speaker.beats.fence import Fences
 from speaker.herald.sentry import Sentry
 from tests.sim.faults import NEVER, Fault, Kind
+from tests.sim.judge import BEATS_LOST_S
 from tests.sim.run import Outcome, run_schedule
 
 NAMES = ("n1", "n2", "n3", "n4", "n5")
@@ -90,7 +91,13 @@ def test_two_of_three_that_die_together_are_replaced() -> None:
 def test_without_sentences_nobody_is_replaced_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sentry, "_sentence", lambda *args, **kwargs: None)
 
-    assert max(silences(Kind.CRASH, 3)) > LONELY_S
+    outcomes = [
+        run_schedule((Fault(1.0, Kind.CRASH, (name,), NEVER),), nodes=3, vips=6, seed=4)
+        for name in NAMES[:3]
+    ]
+
+    assert max(outcome.worst_silence for outcome in outcomes) > BEATS_LOST_S
+    assert "some_voice" in {v.rule for outcome in outcomes for v in outcome.violations}
 
 
 def test_without_claims_a_cell_is_never_suspended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ cannot be heard, from anybody whose picture is right. So every loss is mended wi
 
 import random
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Protocol
 
 import attrs
@@ -87,19 +88,27 @@ class Exchange:
             case _:
                 self.count("messages_unexpected")
 
-    def _known(self, node: str, instance: bytes, now: float) -> Peer | None:
-        """The peer this message is from, its words cleared of those of a former instance."""
+    def _known(self, node: str, instance: bytes, now: float, *, is_first_hand: bool) -> Peer | None:
+        """
+        The peer that this message is from; None when it is of an instance that is no more.
+
+        What others pass on may be old, as may what a node reads after a stall. So an instance that
+        we hear ourselves gives way only to a new one that we hear ourselves; once it is silent,
+        to any: whatever was believed wrongly is mended by the next hello.
+        """
         peer = self.peers.get(node)
         if peer is None:
             peer = self.peers[node] = Peer(node)
-        if instance in peer.retired:
-            self.count("messages_of_former_instance")
-            return None
         if instance != peer.instance:
+            is_old = instance in peer.retired or not is_first_hand
+            if is_old and peer.is_fresh(now):
+                self.count("messages_of_former_instance")
+                return None
             if peer.instance:
                 peer.retired = (*peer.retired[-3:], peer.instance)
             peer.instance = instance
             peer.hello = None
+            peer.heard_at = -inf
             peer.last_seq = 0
             peer.unacked = {}
             peer.words.by_seat = {
@@ -110,10 +119,11 @@ class Exchange:
         return peer
 
     def _hear_hello(self, hello: Hello, now: float) -> None:
-        peer = self._known(hello.node, hello.instance, now)
+        first_hand = not hello.relay
+        peer = self._known(hello.node, hello.instance, now, is_first_hand=first_hand)
         if peer is None:
             return
-        if not hello.relay:
+        if first_hand:
             peer.heard_at = now
         before = peer.hello
         if before is not None and hello.seq <= before.seq:
@@ -153,10 +163,11 @@ class Exchange:
     def _hear_seats(self, seats: Seats, now: float) -> None:
         if seats.ack and (sender := self.peers.get(seats.via)) is not None and sender.is_alive:
             self.actions.append(Send(seats.via, encode(Ack(self.own.node, seats.ack))))
-        peer = self._known(seats.node, seats.instance, now)
+        first_hand = seats.via == seats.node
+        peer = self._known(seats.node, seats.instance, now, is_first_hand=first_hand)
         if peer is None:
             return
-        if seats.via == seats.node:
+        if first_hand:
             peer.heard_at = now
             peer.last_seq = max(peer.last_seq, seats.seq)
         for key, counter, claim, to in seats.words:
@@ -192,7 +203,7 @@ class Exchange:
 
     def _hear_state(self, state: State, now: float) -> None:
         hello = state.hello
-        peer = self._known(hello.node, hello.instance, now)
+        peer = self._known(hello.node, hello.instance, now, is_first_hand=True)
         if peer is None:
             return
         keys = set()

@@ -122,6 +122,16 @@ def test_what_is_to_be_harmless_harms_nobody(kind: Kind, duration: float) -> Non
             9,
             id="all_restart_while_one_has_no_carrier",
         ),
+        pytest.param(
+            (
+                Fault(1.633, Kind.LEAVE, ("n2",), 3.545),
+                Fault(1.633, Kind.MUTE, ("n5",), 2.968),
+                Fault(1.657, Kind.LEAVE, ("n4",), 3.713),
+                Fault(1.687, Kind.FREEZE, ("n5",), 4.0),
+            ),
+            10,
+            id="old_gossip_after_a_stall",
+        ),
     ],
 )
 def test_what_was_found_before_stays_mended(schedule: tuple[Fault, ...], seed: int) -> None:

@@ -112,6 +112,47 @@ def test_gossip_that_is_new_is_passed_on_once() -> None:
     assert passed == [Broadcast(payload, "hello/n1")]
 
 
+def restarted() -> tuple[Cores, bytes]:
+    """n1 and n2 have both started anew; what n1's former instance had gossiped."""
+    plan = seat(VIP, "n1")
+    cores = Cores(("n1", "n2"))
+    cores.start(plan, within_s=2.0)
+    old = [a.payload for a in cores.happened("n1", Broadcast) if isinstance(a, Broadcast)][-1]
+    cores.begin("n1", plan)
+    cores.begin("n2", plan)
+    cores.meet("n1", "n2")
+    cores.run(1.5)
+    return cores, old
+
+
+def test_old_gossip_of_a_former_instance_does_not_displace_one_that_we_hear() -> None:
+    """A third node that stood still passes on what it had heard before (seed 15 run 359)."""
+    cores, old = restarted()
+    assert knows(cores, "n2") == {"n1"}
+
+    cores.cores["n2"].received("198.51.100.3", old, cores.now)
+    cores._carry_out("n2")
+    cores.run(3.0)
+
+    assert knows(cores, "n2") == {"n1"}
+    assert cores.cores["n2"].counters()["messages_of_former_instance"] == 1
+    assert "n1" in cores.cores["n2"]._world.able
+
+
+def test_an_instance_taken_for_a_former_one_is_believed_again_once_the_other_is_silent() -> None:
+    cores, old = restarted()
+    cores.is_lost = lambda source, target: source == "n1"
+    cores.run(3.0)
+    cores.cores["n2"].received("198.51.100.3", old, cores.now)
+    cores._carry_out("n2")
+
+    cores.is_lost = lambda source, target: False
+    cores.run(3.0)
+
+    assert knows(cores, "n2") == {"n1"}
+    assert "n1" in cores.cores["n2"]._world.able
+
+
 def test_a_push_pull_carries_the_whole_of_a_node() -> None:
     vips = [to_vip(bytes((10, 0, i // 256, i % 256))) for i in range(1000)]
     cores = Cores(("n1",))

@@ -82,7 +82,7 @@ class Hearsay:
         peer.died_at = now if dead else None
         self.tasks.sooner("haunt", now + HAUNT_S)
         if dead and (now - peer.heard_at < HEARD_S or self.is_beating(node, now)):
-            self.actions.append(Note("member_death_doubted", {"node": node}))
+            self.actions.append(Note("member_death_doubted", {"name": node}))
             self.tasks.set(f"doubt:{node}", max(peer.heard_at + FRESH_S, now + AGAIN_S))
         else:
             self._lose(peer)
@@ -94,7 +94,7 @@ class Hearsay:
             self._give_way(f"node name {node} is taken by a live member at {address}")
         else:
             self.ledger.count("name_conflicts")
-            self.actions.append(Note("name_conflicted", {"node": node, "address": address}))
+            self.actions.append(Note("name_conflicted", {"name": node, "address": address}))
 
     # --- messages
 
@@ -227,7 +227,7 @@ class Hearsay:
 
     def _lose(self, peer: Peer) -> None:
         event = "member_left" if peer.died_at is None else "member_died"
-        self.actions.append(Note(event, {"node": peer.name, "seats": peer.words.active}))
+        self.actions.append(Note(event, {"name": peer.name, "seats": peer.words.active}))
         peer.is_alive, peer.hello, peer.unacked = False, None, {}
         peer.lost = tuple(key for key, word in peer.words.by_seat.items() if word.claim)
         self._bury(peer)

@@ -4,14 +4,16 @@ How a process of the speaker ends: exit codes after sysexits(3), told to people 
     code  name         meaning                                                tried again?
        0  OK           asked to stop, and done                                no
       64  USAGE        a flag is wrong                                        no
-      69  UNAVAILABLE  a port, the state directory or the node name is taken  once it was ready
+      69  UNAVAILABLE  a port or the state directory is taken                 once it was ready
       70  SOFTWARE     a bug of ours; the traceback is in the log             yes
       71  OS_ERROR     the kernel refuses: bpffs, BPF program, raw socket     once it was ready
+      76  NAME_TAKEN   another live node has our name; it answers, we must not  no
       77  NO_PERM      a capability is missing                                once it was ready
       78  CONFIG       a file that a flag names is wrong                      once it was ready
 
 A process that was ready before is started again with back-off. One that fails so before it was
-ever ready ends the speaker with the same code, so that the fault is seen where it is.
+ever ready ends the speaker with the same code, so that the fault is seen where it is. A name that
+is taken ends it at any time: coming back under it could only harm the other node.
 """
 
 import enum
@@ -25,11 +27,13 @@ class ExitCode(enum.IntEnum):
     UNAVAILABLE = 69
     SOFTWARE = 70
     OS_ERROR = 71
+    NAME_TAKEN = 76  # EX_PROTOCOL
     NO_PERM = 77
     CONFIG = 78
 
 
-FATAL_AT_START = frozenset(
+FATAL_ALWAYS = frozenset({ExitCode.NAME_TAKEN})
+FATAL_AT_START = FATAL_ALWAYS | frozenset(
     {
         ExitCode.USAGE,
         ExitCode.UNAVAILABLE,

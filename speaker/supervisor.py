@@ -26,7 +26,7 @@ import attrs
 
 from speaker import lifeline
 from speaker.config import Settings, from_json
-from speaker.exits import FATAL_AT_START, ExitCode, FatalError
+from speaker.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError
 from speaker.state_dir import lock
 from stentor.logging import FdSink, Level, Log, readable
 
@@ -69,7 +69,7 @@ class Child:
     def note_exit(self, code: int, now: float) -> ExitCode | None:
         """Plan the restart; or return the code the speaker must end with."""
         self.process = None
-        if code in FATAL_AT_START and not self.was_ready:
+        if code in FATAL_ALWAYS or (code in FATAL_AT_START and not self.was_ready):
             return ExitCode(code)
         self.crashes = 1 if now - self.started_at >= HEALTHY_AFTER_S else self.crashes + 1
         self.restart_at = now + next_delay(self.program, self.crashes)

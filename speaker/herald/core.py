@@ -288,10 +288,10 @@ class HeraldCore:
         ):
             self._hear(message, payload, sender, now)
 
-    def remote_state(self, payload: bytes, now: float) -> None:
-        """User state of a push/pull came."""
+    def remote_state(self, sender: str, payload: bytes, now: float) -> None:
+        """User state of a push/pull came; `sender` as in received()."""
         if isinstance(message := self._hearsay.decode(payload), State):
-            self._hear(message, payload, "push/pull", now)
+            self._hear(message, payload, sender, now)
 
     def local_state(self, now: float) -> bytes:
         """User state for a push/pull: node facts and every seat held."""

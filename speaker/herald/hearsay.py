@@ -11,7 +11,18 @@ from speaker.herald.claims import Claims
 from speaker.herald.docket import Docket
 from speaker.herald.errors import DecodeError
 from speaker.herald.exchange import Exchange
-from speaker.herald.facts import Ask, Claim, Decline, Hello, Message, State, Want, Word, decode
+from speaker.herald.facts import (
+    Ask,
+    Claim,
+    Decline,
+    Hello,
+    Message,
+    Seats,
+    State,
+    Want,
+    Word,
+    decode,
+)
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
 from speaker.herald.peers import FRESH_S, HAUNT_S, HEARD_S, MIXED_AFTER_S, Peer
@@ -119,6 +130,9 @@ class Hearsay:
             return
         if author and self._peer(author) is None:
             return
+        if self._is_namesake_of_a_peer(message, sender, now):
+            self.ledger.count("messages_of_namesakes")
+            return
         match message:
             case Ask():
                 self._hear_ask(message, now)
@@ -143,6 +157,31 @@ class Hearsay:
             self.ledger.count("namesakes_heard")
         if verdict.we_go:
             self._give_way(f"another live instance of node {hello.node} is at {sender}")
+
+    def _is_namesake_of_a_peer(self, message: Message, sender: str, now: float) -> bool:
+        """
+        Whether this comes from a second node with the name of a member that we hear.
+
+        The ring gives a name to the address that had it first. A herald that has restarted is there
+        too; what speaks as another instance from elsewhere must not make us forget its seats.
+        """
+        match message:
+            case State(hello=Hello(node=node, instance=instance)):
+                pass
+            case Hello(node=node, instance=instance, relay=False):
+                pass
+            case Seats(node=node, instance=instance, via=via) if via == node:
+                pass
+            case _:
+                return False
+        peer = self.world.peers.get(node)
+        return (
+            peer is not None
+            and peer.is_member
+            and peer.is_fresh(now)
+            and peer.instance not in {b"", instance}
+            and sender != str(peer.address)
+        )
 
     def _give_way(self, message: str) -> None:
         if not self.world.is_duplicate:

@@ -123,7 +123,8 @@ async def _until_stopped(herald: Herald, stop: asyncio.Event) -> None:
             lifeline.tell_ready()
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if herald.fatal.done():  # result() raises what a callback raised
-            raise FatalError(ExitCode.UNAVAILABLE, "node_name_taken", herald.fatal.result())
+            message = f"{herald.fatal.result()}; ours is {herald.ring.own_address}"
+            raise FatalError(ExitCode.NAME_TAKEN, "node_name_taken", message)
         if not ring.done():
             await herald.leave()
         for task in (ring, started, stopping):

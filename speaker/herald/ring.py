@@ -195,6 +195,11 @@ class Ring:
         except MessageTooLargeError as exc:
             self.log.error("message_too_large", message=str(exc))
 
+    @property
+    def own_address(self) -> str:
+        """Where we are in the ring; empty before it is opened."""
+        return "" if self.gossip is None else self.gossip.swim.endpoint[0]
+
     def members(self) -> tuple[Member, ...]:
         """Everybody in the ring, ourselves included."""
         return () if self.gossip is None else self.gossip.swim.members
@@ -252,8 +257,8 @@ class Ring:
                 self.core.name_conflict(member.name, f"{claimed[0]}:{claimed[1]}", now)
             case UserReceived(payload, source, _):
                 self.core.received(source[0], payload, now)
-            case StateReceived(payload):
-                self.core.remote_state(payload, now)
+            case StateReceived(payload, source):
+                self.core.remote_state(source[0], payload, now)
             case MergeFailed(to, _, why):
                 self.log.debug("merge_failed", host=to[0], port=to[1], message=why)
             case MergeDone() | LeaveFinished():

@@ -171,8 +171,8 @@ def speaker(**flags: Any) -> None:
     Answer ARP and NDP for the VIPs of this node, in XDP, and share them with the ring.
 
     Runs until SIGTERM, which hands every VIP over to another node. Exit codes: 0 stopped, 64 wrong
-    flag, 69 port or state directory taken, 70 bug, 71 kernel refuses, 77 missing capability, 78 a
-    file named by a flag is wrong.
+    flag, 69 port or state directory taken, 70 bug, 71 kernel refuses, 76 node name taken, 77
+    missing capability, 78 a file named by a flag is wrong.
     """
     from speaker import main as speaker_main  # noqa: PLC0415 - not for --help
 

@@ -309,7 +309,7 @@ class Host:
                 case PingOverStream():
                     self.wires.stream_ping(self.name, output)
                 case StateReceived():
-                    core.remote_state(output.payload, now)
+                    core.remote_state(output.source[0], output.payload, now)
                 case MergeDone() | MergeFailed() if output.is_join:
                     self._joined(herald, output)
                 case _:

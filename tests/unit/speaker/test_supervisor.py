@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from speaker.exits import FATAL_AT_START, ExitCode, FatalError, fatal_in
+from speaker.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError, fatal_in
 from speaker.supervisor import AGENT, HEALTHY_AFTER_S, HERALD, Child, Forwarder, describe
 
 LEASE_S = 3.0
@@ -69,11 +69,18 @@ def test_a_fault_of_the_world_at_the_first_start_ends_the_speaker_with_its_code(
     assert code is Child(HERALD).note_exit(code, START)
 
 
-@pytest.mark.parametrize("code", sorted(FATAL_AT_START))
+@pytest.mark.parametrize("code", sorted(FATAL_AT_START - FATAL_ALWAYS))
 def test_the_same_fault_later_is_tried_again(code: ExitCode) -> None:
     child = Child(HERALD, was_ready=True)
 
     assert child.note_exit(code, START) is None
+
+
+def test_a_name_that_turns_out_to_be_taken_ends_the_speaker_at_any_time() -> None:
+    """To come back under it could only harm the node that has it."""
+    child = Child(HERALD, was_ready=True)
+
+    assert child.note_exit(ExitCode.NAME_TAKEN, START) is ExitCode.NAME_TAKEN
 
 
 @pytest.mark.parametrize("code", [ExitCode.SOFTWARE, 1, -9, -11])

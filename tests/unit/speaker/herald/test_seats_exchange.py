@@ -162,7 +162,7 @@ def test_a_push_pull_carries_the_whole_of_a_node() -> None:
     other = Cores(("n2",))
     other.begin("n2", *(seat(vip, "n1", "n2") for vip in vips))
 
-    other.cores["n2"].remote_state(state, other.now)
+    other.cores["n2"].remote_state("198.51.100.1", state, other.now)
     other._carry_out("n2")
     other.run(0.4)
 

@@ -124,7 +124,7 @@ def test_hostile_messages_are_counted_and_change_nothing() -> None:
 
     for payload in (HEADER, HEADER + b"\xff" * 50, b"", b"STNT", b"nonsense", b"STNT\x09abc"):
         core.received("203.0.113.66:7946", payload, cores.now)
-        core.remote_state(payload, cores.now)
+        core.remote_state("203.0.113.66", payload, cores.now)
 
     cores._carry_out("n1")
     assert core.counters()["messages_malformed"] == 8

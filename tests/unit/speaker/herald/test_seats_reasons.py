@@ -153,7 +153,7 @@ def test_of_two_running_nodes_of_one_name_the_younger_gives_way(
         ours.run(1.0)
         theirs.run(1.0)
         state = theirs.cores["n1"].local_state(theirs.now)
-        ours.cores["n1"].remote_state(state, ours.now)
+        ours.cores["n1"].remote_state("198.51.100.9", state, ours.now)
         ours._carry_out("n1")
 
     assert bool(ours.happened("n1", Exit)) is goes
@@ -167,7 +167,23 @@ def test_the_last_words_of_our_own_former_process_are_not_a_second_node() -> Non
 
     for _ in range(8):
         cores.run(1.0)
-        cores.cores["n1"].remote_state(last_words, cores.now)
+        cores.cores["n1"].remote_state("198.51.100.9", last_words, cores.now)
 
     cores._carry_out("n1")
     assert cores.happened("n1", Exit) == []
+
+
+def test_a_second_node_with_a_peers_name_does_not_make_us_forget_the_peers_seats() -> None:
+    """Seen in the lab: the impostor's first push/pull, with no seats, had n1's taken by n2."""
+    cores, impostor = Cores(("n1", "n2")), Cores(("n1",))
+    impostor._instances = 50
+    cores.start(seat(VIP, "n1", "n2"), within_s=5.0)
+    impostor.start(within_s=1.0)
+    assert cores.cores["n2"].view()[0].holder == "n1"
+
+    state = impostor.cores["n1"].local_state(impostor.now)
+    cores.cores["n2"].remote_state("198.51.100.99", state, cores.now)
+    cores.run(0.5)
+
+    assert cores.cores["n2"].view()[0].holder == "n1"
+    assert cores.cores["n2"].counters()["messages_of_namesakes"] == 1

@@ -40,9 +40,20 @@ def test_a_neighbour_resolves_a_held_vip(
 def test_a_vip_held_elsewhere_is_silent_though_the_kernel_has_it(net: Pair, start: Start) -> None:
     """As with IPVS: the address is on lo, whose owner the kernel would answer for."""
     net.in_node("ip", "addr", "add", "192.0.2.201/32", "dev", "lo")
-    herald = start()
+    herald = start(manage_sysctls=False)
     assert net.neighbour("192.0.2.201") == OURS
 
     herald.put("192.0.2.201", Voice.ELSEWHERE)
+
+    assert net.neighbour("192.0.2.201") == ""
+
+
+def test_an_address_on_lo_that_is_in_no_table_is_not_answered_by_the_kernel(
+    net: Pair, start: Start
+) -> None:
+    """A VIP may stay on lo for its grace when no lease drops the question any more."""
+    net.in_node("ip", "addr", "add", "192.0.2.201/32", "dev", "lo")
+
+    start()
 
     assert net.neighbour("192.0.2.201") == ""

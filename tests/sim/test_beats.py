@@ -6,7 +6,7 @@ from speaker.beats.fence import Fences
 from speaker.herald.sentry import Sentry
 from tests.sim.faults import NEVER, Fault, Kind
 from tests.sim.judge import BEATS_LOST_S
-from tests.sim.run import Outcome, run_schedule
+from tests.sim.run import Outcome, run_number, run_schedule
 
 NAMES = ("n1", "n2", "n3", "n4", "n5")
 WITNESSED_S = 0.2  # OWNERSHIP.md: about 0.1 s
@@ -111,3 +111,10 @@ def test_without_claims_a_cell_is_never_suspended(monkeypatch: pytest.MonkeyPatc
 
     assert with_claims == 1
     assert suspensions() == 0
+
+
+def test_a_death_right_after_a_freeze_is_noticed_by_beats() -> None:
+    """Run 66 of seed 14: beats had been left out before the two had met, so nothing was proven."""
+    outcome = run_number(14, 66, nodes=2, vips=2)
+
+    assert (outcome.violations, outcome.worst_silence < LONELY_S) == ((), True)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from math import inf
 from typing import TYPE_CHECKING
 
-from speaker.beats.vigil import BEAT_S
+from speaker.beats.vigil import BEAT_S, WATCHED
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
 from speaker.herald.actions import SendBeat, Vip
 from speaker.herald.core import PlannedSeat
@@ -119,12 +119,14 @@ class World:
         segment = self.segment
         if not segment.is_whole or segment.loss or segment.delay_s > DELAY_S:
             return False
+        most = min(WATCHED, len(self.hosts) - 1)  # before they have met, calm means nothing
         return all(
             host.runs
             and host.carrier
             and not host.table.is_suspended
             and host.herald is not None
             and host.herald.core.sentry.is_calm
+            and len(host.herald.core.sentry.vigil.watchees) >= most
             for host in self.hosts.values()
         )
 

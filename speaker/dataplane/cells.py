@@ -30,7 +30,6 @@ The XOR is `futex(FUTEX_WAKE_OP)`, which the kernel offers for any word of our m
 """
 
 import ctypes
-import os
 import platform
 from collections.abc import Callable
 from typing import Final
@@ -267,8 +266,3 @@ class Cells:
         if found in _AFTER_RACE:
             self._words[word] = _AFTER_RACE[found]
         return found == wanted
-
-
-def instance_seed() -> int:
-    """A 64-bit number for a process that was not given an instance id."""
-    return int.from_bytes(os.urandom(8), "little") | 1

@@ -37,6 +37,8 @@ from speaker.herald.server import LinkServer
 from stentor.logging import Log
 
 CLEARING_NS = 75_000_000_000  # longer than any address on lo lives by itself
+# Rtnetlink does not tell when somebody detaches our link; MetalLB looks as often.
+SCAN_S = 10.0
 GOODBYE_S = 1.0  # for the ring's leave, after the seats are handed over
 
 
@@ -64,6 +66,7 @@ class Herald:
     counts: "Counter[str]" = attrs.field(factory=Counter)
     plan: link.Plan | None = None
     _tick_alarm: Alarm = attrs.field(init=False)
+    _scan_alarm: Alarm = attrs.field(init=False)
     _version: int = -1
     _empty_handed: asyncio.Event = attrs.field(factory=asyncio.Event)
     _is_settling: bool = False
@@ -73,6 +76,7 @@ class Herald:
 
     def __attrs_post_init__(self) -> None:
         self._tick_alarm = Alarm(self._tick)
+        self._scan_alarm = Alarm(self.interfaces_changed)
 
     # --- start and stop
 
@@ -114,6 +118,7 @@ class Herald:
         without, the lease runs on for the next herald.
         """
         self._tick_alarm.cancel()
+        self._scan_alarm.cancel()
         self.performer.close()
         if self.beater is not None:
             self.beater.close()
@@ -185,6 +190,9 @@ class Herald:
         links = {each.name: each for each in self.watcher.links()}
         addresses = self.watcher.addresses()
         self.plane.sync(tuple(links.values()), now_ns=time.monotonic_ns())
+        for warning in self.plane.take_warnings():
+            self.log.warn("data_plane_warned", message=warning)
+        self._scan_alarm.set(self._now() + SCAN_S)
         self._own = self.own_addresses()
         served = [
             (item, links[item.name])

@@ -16,6 +16,7 @@ class Voice(enum.IntEnum):
     HELD = 1  # answer with our LLADDR under a valid lease
     GIVEN = 2  # answer with the new holder's LLADDR until its TAKE is heard
     ELSEWHERE = 3  # drop under a valid lease
+    WEAK = 5  # as HELD, of a seat taken without a witness: see Seat.weak_of
 
 
 @attrs.frozen
@@ -40,10 +41,15 @@ class Unlist:
 
 @attrs.frozen
 class Announce:
-    """Begin the schedule of GARPs or unsolicited NAs for `vip`; `why` is its log field."""
+    """
+    Begin the schedule of GARPs or unsolicited NAs for `vip`; `why` is its log field.
+
+    `refreshes`: whether it goes on after the first rounds.
+    """
 
     vip: Vip
     why: str
+    refreshes: bool = True
 
 
 @attrs.frozen

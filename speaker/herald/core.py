@@ -96,6 +96,7 @@ class HeraldCore:
         self._is_joined = False
         self._catch_up_at: float | None = None
         self._saved: dict[bytes, tuple[int, str]] = {}
+        self._weak: dict[bytes, tuple[str, int]] = {}
         self.epoch = 1
         self.version = 0  # grows when view() or snapshot() may have changed
         tasks.set("hello", now + HELLO_S)
@@ -109,18 +110,24 @@ class HeraldCore:
         self.epoch = value.epoch + 1  # seats were dropped, unless adopt() says otherwise
         self.sentry.fences.restore(value.fences)
         self._saved = {key: (count, to) for key, count, _, to in value.seats}
+        self._weak = {key: (node, epoch) for key, node, epoch in value.weak}
 
     def snapshot(self) -> bytes:
         """What restore() of the next herald needs; to be written whenever `version` has grown."""
         words = self._own.words.by_seat
         seats = tuple((k, w.counter, w.claim, w.to) for k, w in words.items() if w.claim)
-        return encode_saved(Saved(self.epoch, seats, self.sentry.fences.records()))
+        weak = tuple(
+            (key, seat.weak_of, self.sentry.silent_since(seat.weak_of))
+            for key, seat in self._docket.seats.items()
+            if seat.weak_of and seat.mine
+        )
+        return encode_saved(Saved(self.epoch, seats, self.sentry.fences.records(), weak))
 
     def adopt(self, rows: Iterable[AdoptedRow], now: float) -> None:
         """Go on with the seats of the table, without a word to the clients."""
         adopted = 0
         for row in rows:
-            if row.voice not in {Voice.HELD, Voice.GIVEN}:
+            if row.voice not in {Voice.HELD, Voice.GIVEN, Voice.WEAK}:
                 continue
             key = row.vip.packed
             counter, to = self._saved.get(key, (0, ""))
@@ -129,6 +136,9 @@ class HeraldCore:
             seat.mine = Claim.GIVING if is_given else Claim.HELD
             seat.to = to if is_given else ""
             seat.my_counter = seat.counter = counter
+            if row.voice is Voice.WEAK and key in self._weak:
+                seat.weak_of, epoch = self._weak[key]
+                self.sentry.resume_weak(seat.weak_of, epoch)
             seat.since = now
             seat.said = (row.voice, row.lladdr if row.voice is Voice.GIVEN else None)
             self._teller.say(key, seat.mine, counter, seat.to)

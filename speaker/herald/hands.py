@@ -30,8 +30,10 @@ class Hands:
         seat.since = seat.moved_at = now
         seat.vacant_since, seat.foreign, seat.probed, seat.expired = None, None, 0, False
         seat.asked_by, seat.asks = "", 0
-        self.speak(seat, Voice.HELD)
-        self.actions.append(Announce(seat.vip, why))
+        self.answer(seat)
+        # A node that is heard and does not hear takes weakly what others answer for: whom it draws
+        # to itself with these first rounds, their refreshes get back.
+        self.actions.append(Announce(seat.vip, why, refreshes=not seat.weak_of))
         self.teller.say(seat.key, Claim.HELD, seat.my_counter)
         self.ledger.note("seats_taken", seat, why=why)
 
@@ -41,6 +43,8 @@ class Hands:
         if seat.mine is Claim.HELD:
             seat.counter += 1
             seat.my_counter = seat.counter
+            self.answer(seat)
+            self.actions.append(Announce(seat.vip, "made_firm"))
             self.teller.say(seat.key, Claim.HELD, seat.my_counter)
             self.ledger.note("seats_made_firm", seat)
 
@@ -101,6 +105,10 @@ class Hands:
         if seat.said is not None:
             seat.said = None
             self.actions.append(Unlist(seat.vip))
+
+    def answer(self, seat: Seat) -> None:
+        """Have the table answer with our LLADDR."""
+        self.speak(seat, Voice.WEAK if seat.weak_of else Voice.HELD)
 
     def speak(self, seat: Seat, voice: Voice) -> None:
         lladdr = None

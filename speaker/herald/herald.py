@@ -91,7 +91,7 @@ class Herald:
             self.plane.push_lease(now_ns=now_ns)
             self.core.adopt((AdoptedRow(r.vip, _core(r.voice), r.lladdr) for r in rows), now)
             for row in rows:
-                if row.voice is Voice.HELD:
+                if row.voice in {Voice.HELD, Voice.WEAK}:
                     self.performer.resume(row)
         else:
             self.plane.speak_all([row.vip for row in rows], Voice.ELSEWHERE)
@@ -323,4 +323,4 @@ def _segment(item: Attachment, kernel: KernelLink, addresses: Iterable[HostAddre
 
 def _core(voice: Voice) -> CoreVoice:
     """A row's voice as the core spells it; what it does not know is the kernel's to decide."""
-    return CoreVoice(int(voice)) if voice <= Voice.ELSEWHERE else CoreVoice.PASS
+    return CoreVoice(int(voice)) if int(voice) in set(CoreVoice) else CoreVoice.PASS

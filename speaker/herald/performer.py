@@ -72,8 +72,9 @@ class Performer:
         self._fill_table()
 
     def resume(self, row: VipRow) -> None:
-        """Go on with a seat that the herald before us held."""
-        self.segments.resume(row.vip, row.interfaces, self._refresh_of(row.vip))
+        """Go on with a seat that the herald before us held; weak ones are not refreshed."""
+        refresh_s = self._refresh_of(row.vip) if row.voice is Voice.HELD else 0.0
+        self.segments.resume(row.vip, row.interfaces, refresh_s)
         self._hold_on_lo(row.vip)
 
     def perform(self, actions: list[Action]) -> None:
@@ -92,9 +93,10 @@ class Performer:
         match action:
             case Speak() | Unlist():
                 pass  # `_flip` has done it
-            case Announce(vip, why):
+            case Announce(vip, why, refreshes):
                 self.log.info("vip_announced", vip=vip, reason=why)
-                self.segments.announce(vip, self.interfaces.get(vip), self._refresh_of(vip))
+                refresh_s = self._refresh_of(vip) if refreshes else 0.0
+                self.segments.announce(vip, self.interfaces.get(vip), refresh_s)
             case Quiet(vip):
                 self.segments.quiet(vip)
             case Probe(vip):
@@ -148,7 +150,7 @@ class Performer:
     # --- lo
 
     def _follow_on_lo(self, vip: Vip, voice: Voice, before: VipRow | None) -> None:
-        if voice is Voice.HELD:
+        if voice in {Voice.HELD, Voice.WEAK}:
             self._hold_on_lo(vip)
         elif voice is Voice.GIVEN and self.lo is not None:
             self.lo.release(vip, self._now(), self.release_grace_s)

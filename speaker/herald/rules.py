@@ -86,7 +86,7 @@ class Rules:
     def _judge_held(self, seat: Seat) -> None:
         world, plan = self.world, seat.plan
         seat.reason, seat.holder = SeatReason.HELD, world.own.node
-        self.hands.speak(seat, Voice.HELD)
+        self.hands.answer(seat)
         if world.has_links and world.link_of(plan) is None:
             self.hands.drop(seat, SeatReason.NO_INTERFACE)
             return
@@ -293,12 +293,12 @@ class Rules:
         best = self.claims.strongest(seat.key)
         if best is not None:
             seat.counter = max(seat.counter, best[1].counter)
-        seat.vacant_since = None
+        seat.vacant_since, seat.weak_of = None, ""
         owner = world.metallb_owner(plan)
         if owner == world.own.node and self._unfit(seat) is None:
             if seat.mine is not Claim.HELD:
                 self.hands.take(seat, "mixed_ring")
-            self.hands.speak(seat, Voice.HELD)
+            self.hands.answer(seat)
             seat.reason = SeatReason.MIXED_RING_HELD
         else:
             self.hands.drop(seat, SeatReason.MIXED_RING, to=owner or "")

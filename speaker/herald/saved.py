@@ -1,21 +1,26 @@
-"""What a herald leaves its successor besides the table: counters, moves under way, fences."""
+"""What a herald leaves its successor beside the table: counters, moves, fences, weak takes."""
 
 from typing import Annotated, Final
 
 import msgspec
 
 from speaker.herald.errors import DecodeError
-from speaker.herald.facts import Claim, Count, Fence, Packed
+from speaker.herald.facts import Claim, Count, Fence, Name, Packed
 
 MAGIC: Final = b"STNS\x01"
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True):
-    """Seats held or being given: VIP, counter, claim, to whom. Some 16 octets each."""
+    """
+    Seats held or being given: VIP, counter, claim, to whom. Some 16 octets each.
+
+    `weak`: to whom a seat taken without a witness is given back, and its epoch when it fell silent.
+    """
 
     epoch: Count
     seats: tuple[tuple[Packed, Count, Claim, str], ...]
     fences: Annotated[tuple[Fence, ...], msgspec.Meta(max_length=4096)] = ()
+    weak: tuple[tuple[Packed, Name, Count], ...] = ()
 
 
 _decoder: Final = msgspec.msgpack.Decoder(Saved)

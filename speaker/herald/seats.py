@@ -6,7 +6,8 @@ A seat as one node sees it: (VIP, segment), with one segment until beats tell se
         └──yield, drop───┘  └──────<─────┘ the new holder died, declined, or is silent for 3 s
                  (from HELD and GIVEN alike)
 
-The voice of the table follows: HELD, GIVEN with the LLADDR of the new holder, else ELSEWHERE.
+The voice of the table follows: HELD (WEAK while `weak_of` names somebody), GIVEN with the LLADDR of
+the new holder, else ELSEWHERE.
 """
 
 import enum

@@ -188,6 +188,7 @@ class Sentry:
         if reflection.state in _ANSWERING:
             if self.fences.claimed(node) is None:
                 self._do(self.silence.reflected(node), now)
+                self._end_weak(node)  # no case tells of it where the herald before us took them
             return
         is_lost = reflection.state is not BeatState.SUSPENDED or now - since >= SUSPENDED_S
         if is_lost and peer.words.active and not self.silence.is_sentenced(node):
@@ -333,6 +334,25 @@ class Sentry:
             self.let_go(key)
         self.survey(now)
 
+    def silent_since(self, node: str) -> int:
+        """The epoch at which a node fell silent to which we give way."""
+        return self._epochs.get(node, 0)
+
+    def resume_weak(self, node: str, epoch: int) -> None:
+        """The herald before us took seats of a node weakly, whose epoch was this."""
+        self._epochs[node] = epoch
+
+    def _end_weak(self, node: str) -> bool:
+        """It reflects: what we hold weakly is its, or ours; returns whether it has dropped all."""
+        if node not in self._epochs:
+            return False
+        has_dropped = self.fences.epoch_of(node) > self._epochs.pop(node)
+        for seat in self.docket.seats.values():
+            if seat.weak_of == node:
+                (self.hands.firm if has_dropped else self.hands.weaken)(seat)
+                self.docket.urge_one(seat.key)
+        return has_dropped
+
     def _acquit(self, node: str, now: float) -> None:
         peer = self.world.peers.get(node)
         self._seats.pop(node, None)
@@ -341,19 +361,11 @@ class Sentry:
         peer.silenced = False
         self.actions.append(Note("node_heard_again", {"name": node}))
         self.world.now = max(self.world.now, now)
-        has_dropped = self.fences.epoch_of(node) > self._epochs.pop(node, 0)
-        if has_dropped:
+        if self._end_weak(node):
             for key in [k for k, word in peer.words.by_seat.items() if word.claim]:
                 word = Word(Claim.NONE, peer.words.by_seat[key].counter, "", peer.last_seq)
                 peer.words.put(key, word)
                 self.claims.put(key, node, word)
-        for seat in self.docket.seats.values():
-            if seat.weak_of == node:
-                if has_dropped:
-                    self.hands.firm(seat)
-                else:
-                    self.hands.weaken(seat)
-                self.docket.urge_one(seat.key)
         self.refresh()
         self.survey(now)
 

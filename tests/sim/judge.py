@@ -118,7 +118,7 @@ class Judge:
     def spoken(self, host: "Host", vip: Vip, why: str) -> None:
         """A table has changed."""
         now = self.world.engine.now
-        if why == "HELD":
+        if why in {"HELD", "WEAK"}:
             self.held_at[host.name, vip] = now
         elif why in {"vacant", "let_go"}:
             self.takes += 1

@@ -28,7 +28,7 @@ class Table:
         row = self.rows.get(vip)
         if row is None:
             return None
-        if row.voice is Voice.HELD:
+        if row.voice in {Voice.HELD, Voice.WEAK}:
             return self.lladdr
         return row.lladdr if row.voice is Voice.GIVEN else None
 

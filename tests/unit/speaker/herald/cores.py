@@ -149,7 +149,7 @@ class Cores:
         answers = {}
         for name, table in self.tables.items():
             row = table.get(vip)
-            if row is not None and row.voice is Voice.HELD:
+            if row is not None and row.voice in {Voice.HELD, Voice.WEAK}:
                 answers[name] = lladdr_of(name)
             elif row is not None and row.voice is Voice.GIVEN and row.lladdr is not None:
                 answers[name] = row.lladdr

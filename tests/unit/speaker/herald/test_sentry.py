@@ -7,7 +7,7 @@ import attrs
 from speaker.beats import BeatState
 from speaker.beats.messages import Accusation, Verdict, Veto, decode, encode, is_ours
 from speaker.beats.vigil import Standing
-from speaker.herald.actions import Action, Probe, Send, SendBeat
+from speaker.herald.actions import Action, Announce, Probe, Send, SendBeat, Voice
 from speaker.herald.sentry import Reflection
 from tests.unit.speaker.herald.cores import VIP, Cores, lladdr_of, seat
 
@@ -280,3 +280,64 @@ def test_a_fenced_node_that_left_the_plan_is_let_be() -> None:
     cores.plan("n1", seat(VIP, "n1"))
 
     assert cores.cores["n1"].sentry.fences.nodes() == frozenset()
+
+
+def weakly_held() -> Watched:
+    cores = ring("n1", "n3")
+    cores.lose("n3")
+    cores.watch(0.5)
+    assert cores.holders() == ["n1"]
+    return cores
+
+
+def restarted(cores: Watched) -> None:
+    """SIGKILL the herald of n1 and start the next one; only then n3 is in the ring again."""
+    saved = cores.cores.pop("n1").snapshot()
+    core = cores.begin("n1", seat(VIP, "n3", "n1"), saved=saved)
+    core.sentry.is_on = True
+    cores.watch(1.0)
+    cores.begin("n3", seat(VIP, "n3", "n1"))
+    cores.meet("n1", "n3")
+
+
+def test_a_weak_take_is_marked_in_the_table_until_it_is_firm() -> None:
+    cores = weakly_held()
+    assert cores.tables["n1"][VIP].voice is Voice.WEAK
+
+    cores.cells["n3"] = (BeatState.OWNING, 2)
+    cores.watch(0.03)
+
+    assert cores.tables["n1"][VIP].voice is Voice.HELD
+
+
+def test_a_weak_take_is_announced_and_not_refreshed_until_it_is_firm() -> None:
+    cores = weakly_held()
+    assert cores.happened("n1", Announce)[-1] == Announce(VIP, "let_go", refreshes=False)
+
+    cores.cells["n3"] = (BeatState.OWNING, 2)
+    cores.watch(0.03)
+
+    assert cores.happened("n1", Announce)[-1] == Announce(VIP, "made_firm")
+
+
+def test_a_restarted_herald_gives_a_weakly_held_seat_back_to_the_same_cell() -> None:
+    cores = weakly_held()
+
+    restarted(cores)
+    assert cores.tables["n1"][VIP].voice is Voice.WEAK
+    assert cores.cores["n1"].view()[0].counter == 0
+    cores.cells["n3"] = (BeatState.OWNING, 1)
+    cores.watch(0.1)
+
+    assert "n1" not in cores.holders()
+
+
+def test_a_restarted_herald_keeps_a_weakly_held_seat_of_which_the_other_let_go() -> None:
+    cores = weakly_held()
+
+    restarted(cores)
+    cores.cells["n3"] = (BeatState.OWNING, 2)
+    cores.watch(0.1)
+
+    assert cores.holders() == ["n1"]
+    assert cores.tables["n1"][VIP].voice is Voice.HELD

@@ -294,6 +294,10 @@ class Rules:
         if best is not None:
             seat.counter = max(seat.counter, best[1].counter)
         seat.vacant_since, seat.weak_of = None, ""
+        if seat.mine is Claim.HELD and not world.is_started:
+            self.hands.answer(seat)  # adopted: whose it is we can say once we have met the ring
+            seat.reason, seat.holder = SeatReason.MIXED_RING_HELD, world.own.node
+            return
         owner = world.metallb_owner(plan)
         if owner == world.own.node and self._unfit(seat) is None:
             if seat.mine is not Claim.HELD:

@@ -4,9 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from speaker.herald.actions import Exit, Unlist
+from speaker.herald.actions import Exit, Speak, Unlist, Voice
 from speaker.herald.core import Link
-from tests.unit.speaker.herald.cores import VIP, Cores, address_of, lladdr_of, seat
+from tests.unit.speaker.herald.cores import VIP, VIP6, Cores, address_of, lladdr_of, seat
 
 PAIR = ("n1", "n2")
 
@@ -91,6 +91,26 @@ def test_a_member_of_unknown_kind_is_taken_for_metallb_after_a_while() -> None:
     cores.run(0.2)
     assert cores.reason("n1") == "mixed_ring_held"
     assert cores.holders() == ["n1"]
+
+
+def test_a_herald_that_restarts_in_a_mixed_ring_goes_on_answering_while_it_meets_it() -> None:
+    """Members come to it one by one: it drops nothing for them, and takes nothing."""
+    cores = Cores(("n1",))
+    plan = (seat(VIP, "n1", "n9"), seat(VIP6, "n9", "n1"))
+    core = cores.begin("n1", *plan)
+    core.member_joined("n9", address_of("n9"), cores.now, stentor=False)
+    cores.run(2.0)
+    assert (cores.holders(VIP), cores.holders(VIP6)) == (["n1"], [])
+    saved = cores.cores.pop("n1").snapshot()
+    flips = len(cores.happened("n1", Speak))
+
+    core = cores.begin("n1", *plan, saved=saved)
+    core.member_joined("n9", address_of("n9"), cores.now, stentor=False)
+    cores.run(2.0)
+
+    assert (cores.holders(VIP), cores.holders(VIP6)) == (["n1"], [])
+    said = [a for a in cores.happened("n1", Speak)[flips:] if isinstance(a, Speak)]
+    assert {(a.vip, a.voice) for a in said} <= {(VIP6, Voice.ELSEWHERE)}
 
 
 def test_in_a_mixed_ring_a_better_candidate_takes_without_asking() -> None:

@@ -99,6 +99,10 @@ class Prober:
             self.probe.timeout_at += late_s
             self.probe.deadline += late_s
 
+    def ping_of(self, name: str) -> Ping:
+        """A ping whose ack nobody waits for: it is sent for what comes along with the ack."""
+        return self._ping(name, self._next_seq_no())
+
     # --- what comes in
 
     def ping(self, message: Ping, source: Endpoint) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import assert_never
 
+from speaker.gossip.accusation import Accusations
 from speaker.gossip.awareness import Awareness
 from speaker.gossip.broadcast import BroadcastQueue
 from speaker.gossip.config import VERSIONS_METALLB, GossipConfig
@@ -98,6 +99,7 @@ class Swim:
         self._gossiper = Gossiper(self._membership, room_bytes, BroadcastQueue(largest_bytes))
         self._prober = Prober(self._membership, self._gossiper.piggyback)
         self._exchanges = Exchanges(self._membership, local_state)
+        self._accusations = Accusations(self._membership, self._prober)
         self._started = False
         self._next_push_pull = math.inf
 
@@ -129,7 +131,7 @@ class Swim:
         due = min(self._prober.next_wakeup(), self._gossiper.next_wakeup(), self._next_push_pull)
         for suspicion in self._membership.suspicions.values():
             due = min(due, suspicion.deadline)
-        return due
+        return min(due, self._accusations.next_wakeup())
 
     def tick(self, now: float) -> list[Output]:
         """Do what is due. Harmless when nothing is."""
@@ -139,6 +141,7 @@ class Swim:
         if late_s > self._config.probe_timeout_s:
             self._forgive(late_s)
         self._membership.expire(now)
+        self._accusations.tick(now)
         self._prober.tick(now)
         self._tick_push_pull(now)
         return self._finish(now)
@@ -227,6 +230,15 @@ class Swim:
         """
         self._check_user(payload)
         self._gossiper.put_user(payload, key, now)
+
+    def accuse(self, node: str, now: float) -> list[Output]:
+        """
+        Tell the ring that a member is dead which was found so by other means than pings.
+
+        It is suspected first, and has accusation.REFUTE_S to refute.
+        """
+        self._accusations.accuse(node, now)
+        return self._finish(now)
 
     def leave(self, now: float) -> list[Output]:
         """
@@ -318,6 +330,7 @@ class Swim:
     def _forgive(self, late_s: float) -> None:
         """Our own loop stood still: nobody else is to blame for what we did not hear."""
         self._prober.forgive(late_s)
+        self._accusations.forgive(late_s)
         for suspicion in self._membership.suspicions.values():
             suspicion.started += late_s
 

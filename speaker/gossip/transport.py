@@ -119,6 +119,10 @@ class Gossip:
         self.swim.broadcast_user(payload, key, self._now())
         self._arm()
 
+    def accuse(self, node: str) -> None:
+        """Tell the ring that a member is dead, see Swim.accuse."""
+        self._perform(self.swim.accuse(node, self._now()))
+
     async def join(self, host: str, port: int) -> str | None:
         """
         Exchange state with a host: None when one of its addresses took part, else why not.

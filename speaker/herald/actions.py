@@ -116,6 +116,13 @@ class Rejoin:
 
 
 @attrs.frozen
+class Accuse:
+    """Tell the ring that `node` is dead (Swim.accuse): it has members that do not hear beats."""
+
+    node: str
+
+
+@attrs.frozen
 class Note:
     """Log one change of state: `event` in the past tense with its fields."""
 
@@ -131,5 +138,16 @@ class Exit:
 
 
 Action: TypeAlias = (
-    Speak | Unlist | Announce | Quiet | Probe | Send | SendBeat | Broadcast | Rejoin | Note | Exit
+    Speak
+    | Unlist
+    | Announce
+    | Quiet
+    | Probe
+    | Send
+    | SendBeat
+    | Broadcast
+    | Rejoin
+    | Accuse
+    | Note
+    | Exit
 )

@@ -8,6 +8,7 @@ import attrs
 
 from speaker.dataplane import DataPlane, VipRow, Voice
 from speaker.herald.actions import (
+    Accuse,
     Action,
     Announce,
     Broadcast,
@@ -109,6 +110,8 @@ class Performer:
                 self.ring.broadcast(payload, key)
             case Rejoin(node, sender):
                 self.ring.rejoin(node, sender)
+            case Accuse(node):
+                self.ring.accuse(node)
             case Note(event, fields):
                 self.log.info(event, **fields)
             case Exit(message):

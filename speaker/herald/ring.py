@@ -188,6 +188,11 @@ class Ring:
         if self.gossip is not None:
             self._guarded(lambda gossip: gossip.broadcast_user(payload, key))
 
+    def accuse(self, node: str) -> None:
+        """Tell the ring that a member is dead."""
+        if self.gossip is not None:
+            self.gossip.accuse(node)
+
     def _guarded(self, send: Callable[[Gossip], None]) -> None:
         assert self.gossip is not None
         try:

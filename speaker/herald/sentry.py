@@ -31,7 +31,7 @@ from speaker.beats.silence import (
     Tell,
 )
 from speaker.beats.vigil import RECENT_S, WATCHED, Standing, Vigil, watchers_of
-from speaker.herald.actions import Action, Note, Probe, Send, SendBeat, Vip
+from speaker.herald.actions import Accuse, Action, Note, Probe, Send, SendBeat, Vip
 from speaker.herald.claims import Claims, to_vip
 from speaker.herald.docket import Docket
 from speaker.herald.facts import Claim, Fence, Word
@@ -320,6 +320,10 @@ class Sentry:
         self._epochs[node] = epoch
         if not weak:
             self._seats[node] = keys
+        # Members without Stentor hear of a death by memberlist alone. Where there are none, nobody
+        # needs that, and after a short cut there is no membership to be mended.
+        if not weak and self.world.foreigners and self.vigil.standing(node) is Standing.SILENT:
+            self.actions.append(Accuse(node))
         peer.silenced, peer.silenced_at = True, now
         self.world.now = max(self.world.now, now)
         for seat in self.docket.seats.values():

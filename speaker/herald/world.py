@@ -40,7 +40,9 @@ class World:
     next_hops: frozenset[bytes] = frozenset()
     untouchable: frozenset[bytes] = frozenset()
     listed: frozenset[str] = frozenset()  # alive by memberlist
-    alive: frozenset[str] = frozenset()  # and not found silent by beats
+    alive: frozenset[str] = (
+        frozenset()
+    )  # by memberlist or by our own ears, and not found silent by beats
     able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
     _unclear_at: float = -inf
@@ -54,12 +56,12 @@ class World:
     def refresh_peers(self) -> bool:
         """Recompute the sets of peers; returns whether any changed."""
         peers = self.peers.values()
-        before = self.alive, self.able, self.foreigners
-        self.listed = frozenset(p.name for p in peers if p.is_alive)
+        before = self.listed, self.alive, self.able, self.foreigners
+        self.listed = frozenset(p.name for p in peers if p.is_member)
         self.alive = frozenset(p.name for p in peers if p.is_alive and not p.silenced)
         self.able = frozenset(p.name for p in peers if p.is_able)
         self.foreigners = frozenset(p.name for p in peers if p.is_foreign(self.now))
-        return before != (self.alive, self.able, self.foreigners)
+        return before != (self.listed, self.alive, self.able, self.foreigners)
 
     def refresh_untouchable(self) -> frozenset[bytes]:
         """Recompute the addresses never to be touched; returns those that became so or ceased."""

@@ -14,7 +14,13 @@ import pytest
 from speaker.gossip.config import LAN
 from speaker.gossip.keyring import Keyring, derive_metallb_key
 from speaker.gossip.messages import NodeState
-from speaker.gossip.outputs import MemberLeft, MemberUpdated, StateReceived, UserReceived
+from speaker.gossip.outputs import (
+    MemberCleared,
+    MemberLeft,
+    MemberUpdated,
+    StateReceived,
+    UserReceived,
+)
 from speaker.gossip.wire import Wire
 from tests.interop.go_node import GoNode, find_program, go_node
 from tests.unit.speaker.gossip.loopback import Node, make_node, reached, running
@@ -135,6 +141,41 @@ async def test_a_stentor_node_that_dies_is_given_up_by_go_nodes(program: Path) -
 
         assert go.told("leave") == ["st2"]
         assert [event.member.state for event in one.heard(MemberLeft)] == [NodeState.DEAD]
+
+
+async def test_go_nodes_follow_a_death_that_beats_have_found(program: Path) -> None:
+    """Nobody pings here: what st1 says is all that the Go nodes can learn."""
+    deaf = attrs.evolve(CONFIG, probe_interval_s=600.0)
+    nodes = [make_node(name, config=deaf) for name in ("st1", "st2")]
+    one, two = nodes
+    flags = (*FLAGS, "-probe-interval", "600s")
+    async with (
+        go_node(program, "go1", *flags) as go1,
+        go_node(program, "go2", *flags) as go2,
+        running(one),
+    ):
+        async with running(two):
+            for node in nodes:
+                await node.gossip.join(*go1.target)
+            await one.gossip.join(*go2.target)
+            await agree(["go1", "go2", "st1", "st2"], nodes, [go1, go2])
+        one.gossip.accuse("st2")
+
+        await agree(["go1", "go2", "st1"], [one], [go1, go2])
+
+
+async def test_a_stentor_node_that_is_accused_and_lives_refutes(program: Path) -> None:
+    one, two = stentor("st1", secrets()), stentor("st2", secrets())
+    async with go_node(program, "go1", *FLAGS) as go, running(one, two):
+        for node in (one, two):
+            await node.gossip.join(*go.target)
+        await agree(["go1", "st1", "st2"], [one, two], [go])
+
+        one.gossip.accuse("st2")
+
+        await reached(lambda: one.heard(MemberCleared))
+        await agree(["go1", "st1", "st2"], [one, two], [go])
+        assert one.heard(MemberLeft) == []
 
 
 async def test_a_stentor_node_that_restarts_is_taken_in_again(program: Path) -> None:

@@ -3,7 +3,7 @@
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.heard import HeardBeat
 from speaker.dataplane.interfaces import Link, Refusal, choose
-from speaker.dataplane.layout import Voice
+from speaker.dataplane.layout import EventKind, Voice
 from speaker.dataplane.leftovers import cleanup
 from speaker.dataplane.plane import DataPlane
 from speaker.dataplane.values import (
@@ -23,6 +23,7 @@ __all__ = [
     "ApplyError",
     "Attachment",
     "DataPlane",
+    "EventKind",
     "HeardBeat",
     "HeardVoice",
     "Link",

@@ -53,6 +53,13 @@ class Announce:
 
 
 @attrs.frozen
+class Defend:
+    """Announce `vip` once, since another LLADDR claims what we hold (RFC 5227 section 2.4 c)."""
+
+    vip: Vip
+
+
+@attrs.frozen
 class Quiet:
     """Stop announcing `vip`."""
 
@@ -141,6 +148,7 @@ Action: TypeAlias = (
     Speak
     | Unlist
     | Announce
+    | Defend
     | Quiet
     | Probe
     | Send

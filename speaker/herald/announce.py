@@ -98,6 +98,14 @@ class Announcer:
             first = now + refresh_s * self.rng.random()
             heapq.heappush(self._later, (first, turn.serial, vip))
 
+    def remind(self, vip: Vip) -> None:
+        """Announce `vip` once out of turn; nothing for one whose first rounds are under way."""
+        turn, last = self._turns.get(vip), len(BACKOFF_S) - 1
+        if turn is None or turn.round < last:
+            return
+        turn = self._turns[vip] = _Turn(next(self._serials), last, turn.refresh_s)
+        heapq.heappush(self._ready, (turn.round, -self.recency(vip), turn.serial, vip))
+
     def stop(self, vip: Vip) -> None:
         """Say nothing more of `vip`."""
         self._turns.pop(vip, None)

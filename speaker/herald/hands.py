@@ -1,14 +1,19 @@
 """What follows from a decision on a seat: table, announcement, word to the others, log."""
 
+from typing import Final
+
 import attrs
 
-from speaker.herald.actions import Action, Announce, Quiet, Speak, Unlist, Voice
+from speaker.herald.actions import Action, Announce, Defend, Quiet, Speak, Unlist, Voice
 from speaker.herald.claims import Word
 from speaker.herald.facts import Claim
 from speaker.herald.ledger import Ledger
 from speaker.herald.seats import Seat, SeatReason
 from speaker.herald.teller import Teller
 from speaker.herald.world import World
+
+# DEFEND_INTERVAL, RFC 5227 section 1.1: two hosts that both insist do not flood the segment.
+DEFEND_S: Final = 10.0
 
 
 @attrs.define
@@ -90,6 +95,15 @@ class Hands:
         seat.asked_by = ""
         self.teller.say(seat.key, Claim.NONE, seat.my_counter, to)
         self.speak(seat, Voice.ELSEWHERE)
+
+    def defend(self, seat: Seat) -> None:
+        """Tell clients once more whose the seat is that another LLADDR claims; not a weak take."""
+        if seat.mine is not Claim.HELD or seat.weak_of:
+            return
+        if self.world.now >= seat.defended_at + DEFEND_S:
+            seat.defended_at = self.world.now
+            self.actions.append(Defend(seat.vip))
+            self.ledger.note("seats_defended", seat)
 
     def expire(self, seat: Seat) -> None:
         """Our lease ran out: the seat is nobody's, we may be back by the rule for empty seats."""

@@ -215,8 +215,14 @@ class Hearsay:
         self.docket.urge(self.world.refresh_untouchable())
 
     def rebut(self, now: float) -> None:
-        """Whoever claims what we still hold after judging it hears so at once."""
+        """
+        Whoever claims what we still hold after judging it hears so at once, and so do clients: the
+        rival has told them otherwise, or answered them beyond a cut.
+        """
         for node, keys in self._rivals.items():
+            for key in keys:
+                if (seat := self.docket.seats.get(key)) is not None:
+                    self.rules.hands.defend(seat)
             words = self.world.own.words.by_seat
             ours = [(k, words[k]) for k in keys if k in words and words[k].claim]
             if ours and (peer := self.world.peers.get(node)) is not None:

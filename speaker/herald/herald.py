@@ -18,7 +18,7 @@ from ipaddress import IPv6Address, ip_address
 import attrs
 
 from speaker.config import Settings
-from speaker.dataplane import Attachment, DataPlane, Rung, Voice
+from speaker.dataplane import Attachment, DataPlane, EventKind, Rung, Voice
 from speaker.dataplane.interfaces import HostAddress
 from speaker.dataplane.interfaces import Link as KernelLink
 from speaker.dataplane.watcher import Watcher
@@ -219,11 +219,16 @@ class Herald:
 
     def read_voices(self) -> None:
         """Take what the program heard from foreign LLADDRs that speak for our VIPs."""
+        spots = {item.ifindex: item for item in self.plane.attachments()}
         for event in self.plane.read_events():
             self.counts["vip_voices_heard"] += 1
-            if event.voice is Voice.HELD:
+            spot = spots.get(event.ifindex)
+            if event.kind is EventKind.CONFLICT and spot is not None:
                 self.counts["vip_conflicts"] += 1
-                self.log.warn("vip_conflicted", vip=event.vip, lladdr=event.lladdr.hex(":"))
+                ours, lladdr = spot.lladdr.hex(":"), event.lladdr.hex(":")
+                self.log.warn(
+                    "vip_conflicted", vip=event.vip, lladdr=lladdr, ours=ours, interface=spot.name
+                )
             self.core.probe_answered(event.vip, event.lladdr, self._now())
         self.settle()
 

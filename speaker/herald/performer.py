@@ -12,6 +12,7 @@ from speaker.herald.actions import (
     Action,
     Announce,
     Broadcast,
+    Defend,
     Exit,
     Note,
     Probe,
@@ -90,7 +91,7 @@ class Performer:
         self._table_alarm.cancel()
         self.segments.close()
 
-    def _perform_one(self, action: Action) -> None:  # noqa: C901 - a case for each action
+    def _perform_one(self, action: Action) -> None:  # noqa: C901, PLR0912 - a case for each
         match action:
             case Speak() | Unlist():
                 pass  # `_flip` has done it
@@ -98,6 +99,8 @@ class Performer:
                 self.log.info("vip_announced", vip=vip, reason=why)
                 refresh_s = self._refresh_of(vip) if refreshes else 0.0
                 self.segments.announce(vip, self.interfaces.get(vip), refresh_s)
+            case Defend(vip):
+                self.segments.remind(vip)
             case Quiet(vip):
                 self.segments.quiet(vip)
             case Probe(vip):

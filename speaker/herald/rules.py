@@ -252,7 +252,10 @@ class Rules:
     def answered(self, seat: Seat, lladdr: bytes) -> None:
         """A foreign LLADDR answers for the seat."""
         if seat.mine:
-            self.hands.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"))
+            node = self.world.node_of(lladdr) or ""
+            self.hands.ledger.note("conflict_seen", seat, lladdr=lladdr.hex(":"), node=node)
+            if not node:  # a stranger; between nodes the counters decide first, see Hearsay.rebut
+                self.hands.defend(seat)
             if self.world.now >= self._rejoin_at:
                 self._rejoin_at = self.world.now + REJOIN_S
                 self.hands.actions.append(Rejoin("", ""))
@@ -260,7 +263,7 @@ class Rules:
         if seat.vacant_since is None or seat.let_go or not seat.probed:
             return
         seat.foreign = lladdr
-        is_member = self.world.knows_lladdr(lladdr)
+        is_member = self.world.node_of(lladdr) is not None
         seat.probe_at = self.world.now + (MEMBER_AGAIN_S if is_member else FOREIGN_AGAIN_S)
 
     def _consider_asking(self, seat: Seat, holder: str) -> None:

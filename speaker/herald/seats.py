@@ -11,6 +11,7 @@ the new holder, else ELSEWHERE.
 """
 
 import enum
+from math import inf
 
 import attrs
 
@@ -72,6 +73,7 @@ class Seat:
     probed: int = 0  # probes sent in this round
     probe_at: float = 0.0  # next probe or the end of the round
     foreign: bytes | None = None  # who answered our last probe
+    defended_at: float = -inf
     asked_by: str = ""  # who asked us for it
     asked_at: float = 0.0
     ask_at: float = 0.0  # when we may ask next

@@ -98,6 +98,12 @@ class Segments:
                 voice.announcer.resume(vip, self._now(), refresh_s)
                 voice.pump.hasten(self._now())
 
+    def remind(self, vip: Vip) -> None:
+        """Announce `vip` once more where it is announced."""
+        for voice in self._voices.values():
+            voice.announcer.remind(vip)
+            voice.pump.hasten(self._now())
+
     def quiet(self, vip: Vip) -> None:
         """Say nothing more of `vip`."""
         self._wanted.pop(vip, None)

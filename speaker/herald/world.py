@@ -129,14 +129,12 @@ class World:
             self._unclear = any(p.is_alive and p.is_unclear(self.now) for p in self.peers.values())
         return self._unclear
 
-    def knows_lladdr(self, lladdr: bytes) -> bool:
-        """Whether a peer of the ring has this LLADDR."""
-        return any(
-            link.lladdr == lladdr
-            for peer in self.peers.values()
-            if peer.hello is not None
-            for link in peer.hello.links
-        )
+    def node_of(self, lladdr: bytes) -> str | None:
+        """The peer of the ring that has this LLADDR."""
+        for peer in self.peers.values():
+            if peer.hello is not None and any(ln.lladdr == lladdr for ln in peer.hello.links):
+                return peer.name
+        return None
 
 
 __all__ = ["Claim", "Link", "Vip", "World"]

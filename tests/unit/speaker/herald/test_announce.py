@@ -135,3 +135,34 @@ def test_a_turn_sends_no_more_than_asked() -> None:
 
     assert len(list(subject.due(START, at_most=10))) == 10
     assert subject.next_due(START) == START
+
+
+def test_a_reminder_is_one_round_and_puts_the_refresh_off() -> None:
+    subject = announcer()
+    subject.start(VIP, START, refresh_s=60)
+    run(subject, START + 10)
+
+    subject.remind(VIP)
+
+    later = [at for at, _ in run(subject, START + 100, now=START + 20)]
+    assert [at for at in later if at < 70] == [20.0]
+    assert 20 + 54 <= later[1] <= 20 + 66
+
+
+def test_a_reminder_does_not_cut_the_first_rounds_short() -> None:
+    subject = announcer()
+    subject.start(VIP, START, refresh_s=0)
+    first = [at for at, _ in run(subject, START + 0.1)]
+
+    subject.remind(VIP)
+
+    rest = [at for at, _ in run(subject, START + 100, now=START + 0.1)]
+    assert pytest.approx(BACKOFF_S) == first + rest
+
+
+def test_nobody_is_reminded_of_a_vip_that_is_not_announced() -> None:
+    subject = announcer()
+
+    subject.remind(VIP)
+
+    assert subject.next_due(START) is None

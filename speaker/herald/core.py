@@ -18,6 +18,7 @@ from speaker.herald.hearsay import Hearsay
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
 from speaker.herald.peers import HELLO_S
+from speaker.herald.reentry import Entry, Reentry
 from speaker.herald.requests import asks_of, declines_of
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
@@ -93,6 +94,7 @@ class HeraldCore:
             self._hearsay.refresh, self._let_go, self._hearsay.exchange.meet, is_on=config.beats,
         )  # fmt: skip
         self._hearsay.is_beating = self.sentry.is_beating
+        self._reentry = Reentry(self.sentry.heard_by_any)
         self._is_joined = False
         self._catch_up_at: float | None = None
         self._saved: dict[bytes, tuple[int, str]] = {}
@@ -217,12 +219,26 @@ class HeraldCore:
         self._settle(now)
 
     def lease_expired(self, now: float) -> None:
-        """The data plane found a deadline passed: every seat is dropped, then re-entry."""
+        """The data plane found a deadline passed, or was fenced: every seat is dropped."""
         self._world.now = now
+        self._reentry.lost(now)
+        self._world.is_waiting = True
         if self._own.words.active:
             self.epoch += 1
         for seat in self._docket.seats.values():
             self._rules.hands.expire(seat)
+        self._docket.urge(self._docket.seats)
+        self._settle(now)
+
+    def may_enter(self, now: float) -> Entry | None:
+        """After lease_expired(): how the data plane is to be entered now, None = not yet."""
+        return self._reentry.due(now)
+
+    def entered(self, now: float) -> None:
+        """The data plane answers again: back to the seats by the rule for empty ones."""
+        self._world.now = max(self._world.now, now)
+        self._reentry.entered()
+        self._world.is_waiting = False
         self._docket.urge(self._docket.seats)
         self._settle(now)
 

@@ -31,6 +31,7 @@ from speaker.herald.core import Link as CoreLink
 from speaker.herald.frames import Vip
 from speaker.herald.memory import Memory
 from speaker.herald.performer import Performer, names
+from speaker.herald.reentry import Entry
 from speaker.herald.ring import MARKER, Ring
 from speaker.herald.segments import Segment, Segments
 from speaker.herald.server import LinkServer
@@ -68,6 +69,7 @@ class Herald:
     _tick_alarm: Alarm = attrs.field(init=False)
     _scan_alarm: Alarm = attrs.field(init=False)
     _version: int = -1
+    _lost: frozenset[int] = frozenset()  # ifindexes of cells that may not speak
     _empty_handed: asyncio.Event = attrs.field(factory=asyncio.Event)
     _is_settling: bool = False
     _own: frozenset[Vip] = frozenset()
@@ -233,18 +235,31 @@ class Herald:
         self.settle()
 
     def beat(self) -> None:
-        """Push the lease; drop everything and begin anew where it had run out."""
+        """Push the lease; drop everything where it had run out, and begin anew when we may."""
         lost = self.plane.push_lease(now_ns=time.monotonic_ns())
-        if not lost:
-            return
+        ifindexes = frozenset(each.attachment.ifindex for each in lost)
+        news = ifindexes - self._lost
+        self._lost = ifindexes
         for each in lost:
-            self.counts["leases_lost"] += 1
-            name, suspended = each.attachment.name, each.suspended
-            self.log.error("lease_lost", interface=name, suspended=suspended)
-        self.core.lease_expired(self._now())
+            if each.attachment.ifindex in news:
+                self.counts["leases_lost"] += 1
+                name, suspended = each.attachment.name, each.suspended
+                self.log.error("lease_lost", interface=name, suspended=suspended)
+        if news:
+            self.core.lease_expired(self._now())
+            self.settle()
+        if lost:
+            self._enter_again(ifindexes)
+
+    def _enter_again(self, ifindexes: frozenset[int]) -> None:
+        entry = self.core.may_enter(self._now())
+        if entry is not None:
+            keep_epoch = entry is Entry.KEPT
+            self.plane.enter(now_ns=time.monotonic_ns(), keep_epoch=keep_epoch, ifindexes=ifindexes)
+            self._lost = frozenset()
+            self.log.info("lease_entered_again", epoch=entry)
+            self.core.entered(self._now())
         self.settle()
-        ifindexes = {each.attachment.ifindex for each in lost}
-        self.plane.enter(now_ns=time.monotonic_ns(), ifindexes=ifindexes)
 
     # --- the core's word
 

@@ -199,7 +199,7 @@ class Rules:
             return SeatReason.NO_INTERFACE
         if not world.is_started:
             return SeatReason.STARTING
-        return None
+        return SeatReason.LEASE_EXPIRED if world.is_waiting else None
 
     def let_go(self, seat: Seat) -> None:
         """Its holder gave it up or is dead: no need to wait and probe."""

@@ -250,6 +250,13 @@ class Sentry:
         """Whether its program reflects: then it is not dead, whatever memberlist says."""
         return self.vigil.heard_within(node, RECENT_S, now) and not self.silence.is_sentenced(node)
 
+    def heard_by_any(self, now: float) -> bool:
+        """Whether anybody hears us; asks the gateways when not. Without beats nobody can tell."""
+        if not self.is_on or self._has_witness(now):
+            return True
+        self._do([LookForWitness()], now)
+        return False
+
     def _has_witness(self, now: float, *, besides: str = "") -> bool:
         return now - self._gateway_at <= RECENT_S or self.vigil.has_witness(now, besides=besides)
 

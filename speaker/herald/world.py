@@ -33,6 +33,7 @@ class World:
     has_plan: bool = False
     is_started: bool = False
     is_leaving: bool = False
+    is_waiting: bool = False  # the data plane may not speak: see reentry.py
     is_duplicate: bool = False
     agent_at: float = -inf
     has_links: bool = False  # whether the interfaces were told yet
@@ -74,7 +75,7 @@ class World:
     def flags(self) -> int:
         """What our hello says."""
         flags = 0
-        if self.is_started and not self.is_duplicate:
+        if self.is_started and not self.is_duplicate and not self.is_waiting:
             flags |= Flag.STARTED
         if self.is_leaving:
             flags |= Flag.LEAVING

@@ -44,6 +44,7 @@ from speaker.herald.actions import (
 )
 from speaker.herald.core import AdoptedRow, CoreConfig, HeraldCore, Link, PlannedSeat
 from speaker.herald.joins import Joins
+from speaker.herald.reentry import Entry
 from tests.sim.engine import Engine
 from tests.sim.table import Table
 
@@ -135,6 +136,11 @@ class Host:
         """Whether its herald can do something now."""
         return self.herald is not None and self.frozen_until <= self.wires.engine.now
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its data plane may not speak."""
+        return self.table.is_suspended or self.table.has_expired
+
     # --- life and death
 
     def start(self) -> None:
@@ -218,8 +224,8 @@ class Host:
         self.stalled_at = now
         if not self.table.push(now):
             herald.core.lease_expired(now)
-            self.table.enter()
             self._act()
+            self._enter_again(herald)
         backlog, self.backlog = self.backlog, []
         for what, args in backlog:
             self.deliver(what, *args)
@@ -230,8 +236,22 @@ class Host:
         if herald is self.herald and self.runs and self.table.is_suspended:
             herald.core.lease_expired(self.wires.engine.now)
             self._act()
-            self.table.enter()
+            self._enter_again(herald)
             self._after()
+
+    def _enter_again(self, herald: Herald) -> None:
+        """The herald looks with every beat whether it may."""
+        if herald is not self.herald:
+            return
+        now = self.wires.engine.now
+        entry = herald.core.may_enter(now) if self.runs else None
+        if entry is None:
+            self.wires.engine.at(now + BEAT_S, self._enter_again, herald)
+        else:
+            self.wires.log(self.name, f"enters again, epoch {entry}")
+            self.table.enter(keep_epoch=entry is Entry.KEPT)
+            herald.core.entered(now)
+        self._after()
 
     # --- what comes from this host
 

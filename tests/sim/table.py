@@ -51,10 +51,10 @@ class Table:
             self.deadline = inf
         return held
 
-    def enter(self) -> None:
+    def enter(self, *, keep_epoch: bool = False) -> None:
         """The herald has dropped every seat and begins anew."""
         self.has_expired, self.is_suspended, self.deadline = False, False, inf
-        self.epoch += 1
+        self.epoch += not keep_epoch
 
     def orphan(self, now: float) -> None:
         """Nobody pushes the lease any more."""

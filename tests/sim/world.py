@@ -123,7 +123,7 @@ class World:
         return all(
             host.runs
             and host.carrier
-            and not host.table.is_suspended
+            and not host.is_waiting
             and host.herald is not None
             and host.herald.core.sentry.is_calm
             and len(host.herald.core.sentry.vigil.watchees) >= most

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from speaker.herald.actions import Announce, Probe, Send, Speak, Voice
 from speaker.herald.errors import DecodeError
 from speaker.herald.facts import Claim, Fence
+from speaker.herald.reentry import Entry
 from speaker.herald.saved import MAGIC, Saved, decode_saved, encode_saved
 from tests.unit.speaker.herald.cores import VIP, VIP6, Cores, address_of, lladdr_of, seat
 
@@ -99,6 +100,8 @@ def test_alone_after_its_lease_a_herald_is_back_by_the_rule_for_empty_seats() ->
     before, probes = cores.now, len(cores.happened("n1", Probe))
 
     cores.cores["n1"].lease_expired(cores.now)
+    assert cores.cores["n1"].may_enter(cores.now) is Entry.RAISED
+    cores.cores["n1"].entered(cores.now)
     cores._carry_out("n1")
     cores.run(1.0)
 

@@ -8,6 +8,7 @@ from speaker.beats import BeatState
 from speaker.beats.messages import Accusation, Verdict, Veto, decode, encode, is_ours
 from speaker.beats.vigil import Standing
 from speaker.herald.actions import Action, Announce, Probe, Send, SendBeat, Voice
+from speaker.herald.reentry import Entry
 from speaker.herald.sentry import Reflection
 from tests.unit.speaker.herald.cores import VIP, Cores, lladdr_of, seat
 
@@ -341,3 +342,59 @@ def test_a_restarted_herald_keeps_a_weakly_held_seat_of_which_the_other_let_go()
 
     assert cores.holders() == ["n1"]
     assert cores.tables["n1"][VIP].voice is Voice.HELD
+
+
+def test_a_suspended_node_enters_again_with_a_witness_and_a_higher_epoch() -> None:
+    cores = ring("n1", "n2", "n3")
+    core = cores.cores["n1"]
+
+    core.lease_expired(cores.now)
+    assert core.may_enter(cores.now) is Entry.RAISED
+
+
+def test_a_suspended_node_without_a_witness_stays_silent_for_a_second() -> None:
+    cores = ring("n1", "n3")
+    cores.lose("n3")
+    cores.watch(0.1)
+    core = cores.cores["n1"]
+
+    core.lease_expired(cores.now)
+    cores._carry_out("n1")
+    assert core.may_enter(cores.now) is None
+    cores.watch(0.9)
+    assert core.may_enter(cores.now) is None
+    assert cores.holders() == []
+    assert cores.reason("n1") == "lease_expired"
+    cores.watch(0.1)
+    assert core.may_enter(cores.now) is Entry.KEPT
+
+    core.entered(cores.now)
+    cores.watch(1.0)
+    assert cores.holders() == ["n1"]
+
+
+def test_a_suspended_node_asks_the_gateway_whether_it_is_heard() -> None:
+    cores = ring("n1", "n3")
+    cores.lose("n3")
+    cores.watch(0.1)
+    core = cores.cores["n1"]
+    core.lease_expired(cores.now)
+
+    cores.foreign[GATEWAY] = b"\x02gatew"
+    assert core.may_enter(cores.now) is None
+    cores._carry_out("n1")
+
+    assert core.may_enter(cores.now) is Entry.RAISED
+
+
+def test_nobody_gives_a_seat_to_a_node_that_may_not_speak() -> None:
+    cores = ring("n1", "n3")
+
+    cores.cores["n1"].lease_expired(cores.now)
+    cores._carry_out("n1")
+    cores.run(0.1)
+    cores.cores["n3"].leave(cores.now)
+    cores._carry_out("n3")
+    cores.run(0.5)
+
+    assert cores.answers() == {}

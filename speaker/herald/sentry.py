@@ -45,6 +45,8 @@ UNREACHED_S: Final = 8.0  # who acts in the ring for so long and reflects nothin
 LONG_GONE_S: Final = 60.0
 RARELY: Final = 8  # who is silent for so long gets one beat of so many: 200 ms until it is fenced
 SURVEY_S: Final = 1.0
+HERALD_GONE_MS: Final = 200  # a program whose herald has not beaten for eight beats is alone
+YIELD_S: Final = 0.5  # for answers to the probes that tell what such a program speaks for
 JURY: Final = 2  # how many watchers are asked for a veto
 GATEWAYS: Final = 2  # next hops probed for a witness
 _ANSWERING: Final = frozenset({BeatState.OWNING, BeatState.HOLDING})
@@ -84,6 +86,7 @@ class Sentry:
     _requested_at: dict[str, float] = attrs.field(factory=dict)
     _epochs: dict[str, int] = attrs.field(factory=dict)  # of the sentenced, then
     _seats: dict[str, tuple[bytes, ...]] = attrs.field(factory=dict)  # theirs, not acted on yet
+    _orphans: dict[bytes, tuple[str, float]] = attrs.field(factory=dict)  # by LLADDR, until when
     _gateway_at: float = -inf
     _survey_at: float = -inf
 
@@ -178,6 +181,8 @@ class Sentry:
         if self.vigil.reflected(node, reflection.seq, now, vouched=vouched):
             self.actions.append(Note("beats_heard_again", {"name": node}))
             self.meet(peer, now)  # the first after three missed: both say their TAKEs at once
+            if reflection.state in _ANSWERING and reflection.beat_age_ms >= HERALD_GONE_MS:
+                self._probe_ours(node, now)
         if self.fences.seen(node, reflection.epoch):
             self.actions.append(Note("fence_ended", {"name": node, "epoch": reflection.epoch}))
         if reflection.state is BeatState.SUSPENDED:
@@ -204,9 +209,27 @@ class Sentry:
         """Somebody answered a probe."""
         if vip.packed in self.world.next_hops:
             self._gateway_at = now
+        self._yield_to_orphan(vip, lladdr, now)
         for node in self.silence.accused():
             if self._lladdrs.get(node, ("", b""))[1] == lladdr:
                 self._do(self.silence.answered(node), now)
+
+    def _probe_ours(self, node: str, now: float) -> None:
+        """Its program answers on and no herald of it hears our TAKEs: ask what it answers for."""
+        place = self._lladdrs.get(node)
+        if place is None or self.fences.claimed(node) is not None:
+            return  # what is fenced falls silent by itself
+        self._orphans[place[1]] = node, now + YIELD_S
+        for seat in self.docket.seats.values():
+            if seat.mine is Claim.HELD:
+                self.actions.append(Probe(seat.vip))
+
+    def _yield_to_orphan(self, vip: Vip, lladdr: bytes, now: float) -> None:
+        node, until = self._orphans.get(lladdr, ("", -inf))
+        seat = self.docket.seats.get(vip.packed)
+        if seat is not None and seat.mine is Claim.HELD and now <= until:
+            self.ledger.note("seats_yielded", seat, node=node)
+            self.hands.let(seat, to=node)
 
     def message(self, payload: bytes, now: float) -> None:
         """A watcher speaks; hostile bytes count."""

@@ -43,6 +43,10 @@ class Table:
             return BeatState.SUSPENDED, self.epoch
         return BeatState.EXPIRED if self.has_expired else BeatState.OWNING, self.epoch
 
+    def beat_age_ms(self, now: float) -> int:
+        """Since a herald pushed the lease."""
+        return 0 if self.deadline == inf else round(1000 * (LEASE_S - (self.deadline - now)))
+
     def push(self, now: float) -> bool:
         """A herald begins to push the lease; returns whether the old one had not run out."""
         held = now <= self.deadline and not self.has_expired and not self.is_suspended

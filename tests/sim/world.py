@@ -158,7 +158,8 @@ class World:
                 self.judge.look_at_all()
         back = self.segment.flight(target.name, source)
         if back is not None:
-            reflection = Reflection(target.name, beat.seq, state, epoch)
+            age_ms = target.table.beat_age_ms(now)
+            reflection = Reflection(target.name, beat.seq, state, epoch, beat_age_ms=age_ms)
             self.engine.at(now + back, self._reflected, self.hosts[source], reflection)
 
     @staticmethod

@@ -10,7 +10,7 @@ from speaker.beats.vigil import Standing
 from speaker.herald.actions import Action, Announce, Probe, Send, SendBeat, Voice
 from speaker.herald.reentry import Entry
 from speaker.herald.sentry import Reflection
-from tests.unit.speaker.herald.cores import VIP, Cores, lladdr_of, seat
+from tests.unit.speaker.herald.cores import VIP, Cores, address_of, lladdr_of, seat
 
 STEP_S = 0.001
 GATEWAY = ip_address("198.51.100.254")
@@ -22,6 +22,7 @@ class Watched(Cores):
 
     cells: dict[str, tuple[BeatState, int] | None] = attrs.field(factory=dict)
     beats: list[tuple[float, SendBeat]] = attrs.field(factory=list)
+    beat_age_ms: dict[str, int] = attrs.field(factory=dict)  # in reflections of these cells
 
     def set_up(self) -> None:
         """A ring in which the best candidate holds the seat and all are proven to reflect."""
@@ -53,7 +54,9 @@ class Watched(Cores):
                 self.cores[name].probe_answered(GATEWAY, self.foreign[GATEWAY], self.now)
 
     def reflect(self, node: str, seq: int, state: BeatState, epoch: int) -> None:
-        self.cores["n1"].reflected(Reflection(node, seq, state, epoch), self.now)
+        age_ms = self.beat_age_ms.get(node, 0)
+        reflection = Reflection(node, seq, state, epoch, beat_age_ms=age_ms)
+        self.cores["n1"].reflected(reflection, self.now)
         super()._carry_out("n1")
 
     def lose(self, *names: str) -> None:
@@ -398,3 +401,36 @@ def test_nobody_gives_a_seat_to_a_node_that_may_not_speak() -> None:
     cores.run(0.5)
 
     assert cores.answers() == {}
+
+
+def two_voices(beat_age_ms: int) -> Watched:
+    """n1 holds what the program of n3, which comes back, answers for too; nobody is fenced."""
+    cores = ring("n1", "n3")
+    answers = dict(cores.tables["n3"])
+    cores.lose("n3")
+    cores.watch(0.06)
+    cores.run(2.7)
+    cores.gone("n3", dead=True)
+    cores.run(0.5)
+    assert cores.holders() == ["n1"]
+    assert cores.standing("n3") is Standing.SILENT
+
+    cores.cores["n1"].member_joined("n3", address_of("n3"), cores.now, stentor=True)
+    cores.tables["n3"] = answers
+    cores.cells["n3"] = (BeatState.OWNING, 1)
+    cores.beat_age_ms["n3"] = beat_age_ms
+    cores.watch(0.1)
+    return cores
+
+
+def test_a_seat_that_a_program_without_a_herald_answers_for_is_yielded() -> None:
+    cores = two_voices(beat_age_ms=900)
+
+    assert cores.holders() == ["n3"]
+    assert "seats_yielded" in cores.notes("n1")
+
+
+def test_where_a_herald_beats_words_decide_and_nothing_is_probed() -> None:
+    cores = two_voices(beat_age_ms=20)
+
+    assert "seats_yielded" not in cores.notes("n1")

@@ -1,163 +1,184 @@
 """`stentor lab chaos`: the same faults over and over, and how long each took, as a distribution."""
 
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
 import attrs
 import click
-import msgspec
 
-from stentor.lab import chaos_trial
+from stentor.lab import chaos_report, chaos_trial
+from stentor.lab.chaos_aims import aims_table
 from stentor.lab.chaos_bench import Bench, TrialFailed, running
-from stentor.lab.chaos_figures import Trial, doubts, ratio_table, times_table, totals_table
+from stentor.lab.chaos_figures import (
+    Setting,
+    Trial,
+    doubts,
+    ratio_table,
+    times_table,
+    totals_table,
+)
+from stentor.lab.chaos_plan import (
+    Job,
+    chosen,
+    counts,
+    estimate_s,
+    jobs,
+    left,
+    names,
+    numbers,
+    total_s,
+)
+from stentor.lab.chaos_report import Report
 from stentor.lab.chaos_strike import Fault
 from stentor.lab.errors import LabError
 from stentor.lab.lab import require_root
-from stentor.lab.topology import Topology
+from stentor.lab.topology import MAX_NODES, Topology
 from stentor.lab.views import render
 
-START_S = 8.0  # of a lab, seen with 3 nodes
-# Seconds of a trial around the time that detection takes: settling, baseline, restoring. Measured.
-AROUND_S = {
-    Fault.HOST_DEATH: 6.5,
-    Fault.HERALD_KILLED: 4.0,
-    Fault.HERALD_STOPPED: 4.5,
-    Fault.AGENT_KILLED: 3.5,
-    Fault.LINK_CUT: 5.5,
-    Fault.PLANNED_LEAVE: 6.5,
-    Fault.ROLLING_RESTART: 14.0,
-}
-DETECTS_S = {"memberlist": 6.0, "beats": 0.1}
-LEASE_S = 3.0  # OWNERSHIP.md, 7
 FAILOVER_FLAG = "--failover"
+DETECTS = ("beats", "memberlist")
+MAX_LOAD = 1000
+SLOW_CLIENT_MS = 500.0  # the client waits for so much longer than the segment was silent
 MAX_FAILED_IN_ROW = 3  # a lab that does not settle any more never will
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What --json writes. `complete` is false while trials are missing."""
-
-    complete: bool
-    nodes: int
-    load: int
-    trials_each: int
-    began_unix_s: float
-    took_s: float
-    trials: tuple[Trial, ...]
-    problem: str = ""
+class TimeIsUp(Exception):  # noqa: N818 - the end that was asked for
+    """The next trial would not end in time."""
 
 
 @attrs.define
 class Chaos:
-    """Trials to be done on labs of one shape, and those that were done."""
+    """Trials to be done on labs with `prefix`, and those that were done, in this run or before."""
 
-    topology: Topology
-    faults: Sequence[Fault]
-    count: int
-    load: int = 0
-    detects: Sequence[str] = ("memberlist",)
+    prefix: str
+    planned: Sequence[Job]
     json_file: Path | None = None
+    within_s: float | None = None
+    logs: Path | None = None  # for what the nodes of a trial logged that has to be explained
     done: list[Trial] = attrs.field(factory=list)
     problem: str = ""
-    _began: float = 0.0
-    _began_unix_s: float = 0.0
+    took_before_s: float = 0.0
+    _began: float = attrs.field(factory=time.monotonic)
+    _began_unix_s: float = attrs.field(factory=time.time)
 
-    @property
-    def total(self) -> int:
-        """How many trials there are to do."""
-        return len(self.detects) * len(self.faults) * self.count
-
-    def estimate_s(self) -> float:
-        """How long all of it will take, about."""
-        each = sum(
-            AROUND_S[fault] + self._detection_s(fault, detect)
-            for fault in self.faults
-            for detect in self.detects
+    def run(self) -> int:
+        """Do what is left, print the tables, and return 0 when every trial was measured."""
+        todo = left(self.planned, self.done)
+        _say(
+            f"{len(self.planned)} trials, {len(todo)} to do,"
+            f" about {_minutes(total_s(todo, self.done))}"
         )
-        return each * self.count + START_S * len(self.detects)
-
-    def _detection_s(self, fault: Fault, detect: str) -> float:
-        if not fault.moves_vips or fault is Fault.PLANNED_LEAVE:
-            return 0.0
-        return max(DETECTS_S[detect], LEASE_S if fault is Fault.HERALD_STOPPED else 0.0)
-
-    def run(self, flags: Mapping[str, tuple[str, ...]]) -> int:
-        """Do them all, print the tables, and return the exit status: 0 when every one counted."""
-        self._began, self._began_unix_s = time.monotonic(), time.time()
-        _say(f"{self.total} trials, about {_minutes(self.estimate_s())}")
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         try:
-            for detect in self.detects:
-                with running(self.topology, flags[detect], self.load) as bench:
-                    self._on(bench, detect)
+            for setting, batch in groupby(todo, key=lambda job: job.setting):
+                self._check_time(list(batch)[:1], todo)
+                flags = (f"{FAILOVER_FLAG}={setting.detect}",)
+                with running(topology(self.prefix, setting), flags, setting.load) as bench:
+                    _say(f"{setting.place}, {setting.detect}")
+                    bench.settle()
+                    self._on(bench, [job for job in todo if job.setting == setting])
+        except TimeIsUp:
+            _say("the next trial would not end in time; --resume goes on from here")
         except (LabError, TrialFailed) as exc:
             self.problem = str(exc)
             _say(f"stopped: {exc}")
         finally:
             self.write()
             self.show()
-        return 0 if self._is_complete and not any(trial.problem for trial in self.done) else 1
+        return 0 if self._is_complete else 1
 
-    def _on(self, bench: Bench, detect: str) -> None:
-        """All trials of one kind of detection; the faults take turns, so that drift hits all."""
-        bench.settle()
+    def _on(self, bench: Bench, batch: Sequence[Job]) -> None:
+        """The trials of one lab."""
         failed_in_row = 0
-        for number in range(self.count):
-            for fault in self.faults:
-                try:
-                    trial = chaos_trial.run(bench, fault, number, detect)
-                except (TrialFailed, LabError) as exc:
-                    trial = Trial(detect, str(fault), number, victim="", problem=str(exc))
-                self.done.append(trial)
-                _say(f"{len(self.done)}/{self.total} {self._left()}  {describe(trial)}")
-                self.write()
-                failed_in_row = failed_in_row + 1 if trial.problem else 0
-                if failed_in_row == MAX_FAILED_IN_ROW:
-                    raise LabError(f"{MAX_FAILED_IN_ROW} trials in a row failed: {trial.problem}")
-                if failed_in_row:
-                    bench.revive()
+        for job in batch:
+            self._check_time([job], ())
+            try:
+                trial = chaos_trial.run(bench, job)
+            except (TrialFailed, LabError) as exc:
+                trial = Trial(job.setting, str(job.fault), job.number, "", problem=str(exc))
+            self.done.append(trial)
+            self._keep_logs(bench, trial)
+            todo = left(self.planned, self.done)
+            _say(
+                f"{len(self.planned) - len(todo)}/{len(self.planned)},"
+                f" {_minutes(total_s(todo, self.done))} left  {describe(trial)}"
+            )
+            self.write()
+            failed_in_row = failed_in_row + 1 if trial.problem else 0
+            if failed_in_row == MAX_FAILED_IN_ROW:
+                raise LabError(f"{MAX_FAILED_IN_ROW} trials in a row failed: {trial.problem}")
+            if failed_in_row:
+                bench.revive()
 
-    def _left(self) -> str:
-        """The time that the rest will take at the pace so far."""
-        pace_s = (time.monotonic() - self._began) / len(self.done)
-        return f"{_minutes(pace_s * (self.total - len(self.done)))} left"
+    def _check_time(self, batch: Sequence[Job], starting: Sequence[Job]) -> None:
+        """Raise TimeIsUp when `batch`, and before it the start of a lab if any, takes longer."""
+        if self.within_s is None:
+            return
+        needed_s = (
+            total_s(batch, self.done)
+            if starting
+            else sum(estimate_s(job, self.done) for job in batch)
+        )
+        if time.monotonic() - self._began + needed_s > self.within_s:
+            raise TimeIsUp
+
+    def _keep_logs(self, bench: Bench, trial: Trial) -> None:
+        if self.logs is None or not is_odd(trial):
+            return
+        number = sum(1 for _ in self.logs.glob("*")) if self.logs.is_dir() else 0
+        kept = self.logs / f"{number:03d}-{trial.fault}"
+        kept.mkdir(parents=True)
+        directory = bench.lab.directory
+        written = (*directory.glob("n*/speaker.log"), *directory.glob("client/*.jsonl"))
+        for path in (*written, bench.tape.path):
+            shutil.copy(path, kept / f"{path.parent.name}-{path.name}")
 
     @property
     def _is_complete(self) -> bool:
-        return len(self.done) == self.total
+        return not left(self.planned, self.done)
 
     def write(self) -> None:
-        """Write the JSON file, whole at every moment."""
+        """Write the JSON file."""
         if self.json_file is None:
             return
         report = Report(
             complete=self._is_complete,
-            nodes=self.topology.count,
-            load=self.load,
-            trials_each=self.count,
+            planned=len(self.planned),
             began_unix_s=self._began_unix_s,
-            took_s=round(time.monotonic() - self._began, 1),
+            took_s=round(self.took_before_s + time.monotonic() - self._began, 1),
             trials=tuple(self.done),
             problem=self.problem,
         )
-        self.json_file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.json_file.with_name(self.json_file.name + ".new")
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        draft.replace(self.json_file)
+        chaos_report.write(self.json_file, report)
 
     def show(self) -> None:
-        """Print the tables."""
-        click.echo(render(times_table(self.done)))
-        click.echo()
-        click.echo(render(totals_table(self.done)))
-        click.echo("\n" + "\n".join(doubts(self.done)))
-        if len(self.detects) > 1:
-            click.echo()
-            click.echo(render(ratio_table(self.done, "memberlist", "beats")))
+        """Print the tables of every place, then what was aimed at."""
+        for place in dict.fromkeys(trial.setting.place for trial in self.done):
+            here = [trial for trial in self.done if trial.setting.place == place]
+            click.echo(f"{place}\n\n{render(times_table(here))}\n")
+            click.echo(f"{render(totals_table(here))}\n")
+            if {trial.detect for trial in here} == set(DETECTS):
+                click.echo(f"{render(ratio_table(here, 'memberlist', 'beats'))}\n")
+        click.echo(f"{render(aims_table(self.done))}\n")
+        click.echo("\n".join(doubts(self.done)))
+
+
+def is_odd(trial: Trial) -> bool:
+    """Whether somebody will ask why it went so."""
+    is_calm = not Fault(trial.fault).moves_vips or trial.fault == Fault.PLANNED_LEAVE
+    lost = sum(http.lost for http in trial.http) + trial.unanswered
+    healing = trial.healing_http_lost + trial.healing_unanswered
+    client_ms, segment_ms = trial.http_gap_ms or 0.0, trial.silence_ms
+    is_slow = client_ms - segment_ms > SLOW_CLIENT_MS
+    wrong = (trial.problem, trial.strayed, trial.broke_beyond, healing, is_calm and lost, is_slow)
+    return any(wrong) or any(ms is None for ms in trial.first_words_ms.values())
 
 
 def describe(trial: Trial) -> str:
@@ -171,6 +192,12 @@ def describe(trial: Trial) -> str:
         f"{trial.fault} of {trial.victim}: {first}{gap}{lost} requests lost, "
         f"{trial.unanswered}/{trial.asked} unanswered, {trial.broke_one_voice} broke One voice"
     )
+
+
+def topology(prefix: str, setting: Setting) -> Topology:
+    """The lab of a setting."""
+    directory = Path("/run") / prefix
+    return Topology(setting.nodes, prefix, directory, has_router=setting.router)
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -188,34 +215,29 @@ def _minutes(seconds: float) -> str:
 def command(
     json_file: Path | None,
     *,
-    nodes: int,
-    trials: int,
+    nodes: str,
+    trials: str,
     faults: str | None,
-    load: int,
+    load: str,
     detect: str | None,
+    no_router: bool,
+    minutes: float | None,
+    resume: bool,
+    logs: Path | None,
     prefix: str,
 ) -> int:
     """Carry out what the command line says; returns the exit status. Raises LabError."""
     require_root()
-    topology = Topology(count=nodes, prefix=prefix, directory=Path("/run") / prefix)
-    chosen = [Fault(name) for name in names("fault", faults, [str(fault) for fault in Fault])]
-    known = ["beats", "memberlist"] if _knows_failover() else ["memberlist"]
-    detects = names("detection", detect, known) if detect else known[:1]
-    flags = {name: (f"{FAILOVER_FLAG}={name}",) if _knows_failover() else () for name in detects}
-    return Chaos(topology, chosen, trials, load, detects, json_file).run(flags)
-
-
-def names(what: str, given: str | None, known: Sequence[str]) -> list[str]:
-    """The names in a comma-separated list, all by default. Raises LabError for an unknown one."""
-    names = list(dict.fromkeys(given.split(","))) if given else list(known)
-    for name in names:
-        if name not in known:
-            raise LabError(f"no {what} {name!r}; there are {', '.join(known)}")
-    return names
-
-
-def _knows_failover() -> bool:
-    """Whether the speaker takes --failover."""
-    from stentor.cli.speaker import speaker  # noqa: PLC0415 - the command line imports the lab
-
-    return any(FAILOVER_FLAG in option.opts for option in speaker.params)
+    settings = [
+        Setting(count, loops, not no_router, how)
+        for how in names("detection", detect, DETECTS)
+        for count in numbers("nodes", nodes, 2, MAX_NODES)
+        for loops in numbers("busy loops", load, 0, MAX_LOAD)
+    ]
+    planned = jobs(settings, counts(trials, chosen("fault", faults, list(Fault))))
+    before = chaos_report.read(json_file) if resume else None
+    run = Chaos(prefix, planned, json_file, minutes and minutes * 60, logs)
+    if before is not None:
+        run.done.extend(before.trials)
+        run.took_before_s = before.took_s
+    return run.run()

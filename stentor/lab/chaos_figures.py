@@ -30,6 +30,21 @@ class TwoVoices(msgspec.Struct, frozen=True):
     allowed_ms: float  # what the rules of ownership allow
 
 
+class Setting(msgspec.Struct, frozen=True, order=True):
+    """The lab of a trial. `load` is the number of busy loops beside it."""
+
+    nodes: int = 3
+    load: int = 0
+    router: bool = True
+    detect: str = "beats"
+
+    @property
+    def place(self) -> str:
+        """All but the way of detection, which trials are compared by, in words."""
+        beside = f"{self.load} busy loops" if self.load else "idle"
+        return f"{self.nodes} nodes, {beside}{'' if self.router else ', no router'}"
+
+
 class Trial(msgspec.Struct, frozen=True):
     """
     One fault, from shortly before it until the lab had settled again.
@@ -39,7 +54,7 @@ class Trial(msgspec.Struct, frozen=True):
     speakers did wrong is in the figures.
     """
 
-    detect: str
+    setting: Setting
     fault: str
     number: int
     victim: str
@@ -57,6 +72,11 @@ class Trial(msgspec.Struct, frozen=True):
     restored_s: float = 0.0
     took_s: float = 0.0
     problem: str = ""
+
+    @property
+    def detect(self) -> str:
+        """How the lab notices that a node is gone."""
+        return self.setting.detect
 
     @property
     def first_ms(self) -> float | None:

@@ -53,6 +53,11 @@ class Fault(enum.StrEnum):
         return self in _MOVING
 
     @property
+    def mends_itself(self) -> bool:
+        """Whether nothing is left to be repaired once what was hit is back."""
+        return self in {Fault.HERALD_KILLED, Fault.AGENT_KILLED}
+
+    @property
     def may_move_any(self) -> bool:
         """Whether VIPs of every node may move: each node leaves once."""
         return self is Fault.ROLLING_RESTART

@@ -10,8 +10,9 @@ import msgspec
 from speaker.herald.frames import Vip
 from stentor.lab import chaos_strike, client, views
 from stentor.lab.chaos_bench import Bench, TrialFailed
-from stentor.lab.chaos_figures import Http, Trial, TwoVoices
+from stentor.lab.chaos_figures import Http, Setting, Trial, TwoVoices
 from stentor.lab.chaos_frames import Heard, Kind
+from stentor.lab.chaos_plan import Job
 from stentor.lab.chaos_strike import Fault, Instant, Strike
 from stentor.lab.chaos_voices import (
     ANSWER_WITHIN_NS,
@@ -39,11 +40,12 @@ _POLL_S = 0.05
 _MS = 1_000_000
 
 
-def run(bench: Bench, fault: Fault, number: int, detect: str) -> Trial:
-    """Carry out trial `number`. Raises TrialFailed and LabError."""
+def run(bench: Bench, job: Job) -> Trial:
+    """Carry out one trial. Raises TrialFailed and LabError."""
+    fault = job.fault
     began = time.monotonic()
     owners = bench.settle()
-    victim = choose(bench.lab.topology.nodes, owners, number)
+    victim = choose(bench.lab.topology.nodes, owners, job.number)
     with ExitStack() as stack:
         asking = [
             stack.enter_context(client.asking(bench.lab, ProbeKind.HTTP, vip))
@@ -62,11 +64,13 @@ def run(bench: Bench, fault: Fault, number: int, detect: str) -> Trial:
                 mend(bench.lab, fault, victim, strike.pids)
         bench.settle()
         restored_ns = time.monotonic_ns()
-        time.sleep(max(LATE_S, HTTP_WITHIN_S) + ANSWER_WITHIN_NS / 1e9)
+        # What nothing was mended of has been watched for LATE_S already.
+        time.sleep(ANSWER_WITHIN_NS / 1e9 if fault.mends_itself else LATE_S)
+        _wait(lambda: all(one.settled_until(restored_ns / 1e9) for one in asking), HTTP_WITHIN_S)
         times = Times(watched_ns, instant, heal_ns, restored_ns)
         trial = judge(Case(fault, victim, owners), times, bench.tape.read(), asking)
     took_s = round(time.monotonic() - began, 2)
-    return msgspec.structs.replace(trial, detect=detect, number=number, took_s=took_s)
+    return msgspec.structs.replace(trial, setting=job.setting, number=job.number, took_s=took_s)
 
 
 def choose(nodes: Sequence[Host], owners: dict[Vip, Host], number: int) -> Host:
@@ -184,7 +188,7 @@ def judge(
     heal_s = (times.heal_ns / 1e9, times.restored_ns / 1e9)
     tallies = [(one.vip, one.tally(*span_s)) for one in asking]
     return Trial(
-        detect="",
+        setting=Setting(),
         fault=str(case.fault),
         number=0,
         victim=case.victim.name,

@@ -55,6 +55,7 @@ def lab(context: click.Context, directory: Path) -> None:
 @lab.command()
 @click.option("--nodes", type=click.IntRange(1, MAX_NODES), default=3, show_default=True)
 @click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="Of the namespaces.")
+@click.option("--no-router", is_flag=True, help="No default gateway.")
 @click.option(
     "--xdp-mode",
     type=click.Choice(["auto", "native", "generic", "tc"]),
@@ -64,11 +65,12 @@ def lab(context: click.Context, directory: Path) -> None:
 )
 @click.pass_obj
 @plainly
-def up(directory: Path, nodes: int, prefix: str, xdp_mode: str) -> None:
+def up(directory: Path, nodes: int, prefix: str, xdp_mode: str, *, no_router: bool) -> None:
     """Build the lab and start what does not run; twice is as good as once."""
-    if is_lab(directory) and load(directory) != Topology(nodes, prefix, directory):
+    topology = Topology(nodes, prefix, directory, has_router=not no_router)
+    if is_lab(directory) and load(directory) != topology:
         raise LabError(f"another lab is in {directory}: run `stentor lab down` first")
-    running = Lab(Topology(nodes, prefix, directory), xdp_mode)
+    running = Lab(topology, xdp_mode)
     running.up()
     names = " ".join(host.namespace for host in running.topology.hosts)
     click.echo(f"up: {names}\nlogs: {directory}/n1/speaker.log\nsee `stentor lab status`")
@@ -161,16 +163,33 @@ def demo(nodes: int, json_file: Path | None, prefix: str) -> None:
 
 
 @lab.command()
-@click.option("--nodes", type=click.IntRange(2, MAX_NODES), default=3, show_default=True)
-@click.option("--trials", type=click.IntRange(1), default=5, show_default=True, help="Per fault.")
+@click.option(
+    "--trials",
+    default="5",
+    show_default=True,
+    metavar="N|FAULT=N,...",
+    help="N host deaths and killed heralds, a fifth of it of the other faults, a tenth of rolling"
+    " restarts; or so many of each fault named.",
+)
 @click.option(
     "--faults",
     help="Some, with commas, of host-death, herald-sigkill, herald-sigstop, agent-sigkill,"
     " link-cut, planned-leave, rolling-restart.  [default: all]",
 )
-@click.option("--load", type=click.IntRange(0), default=0, help="Busy loops beside the trials.")
-@click.option("--detect", help="memberlist or beats, or both with a comma; by default as speakers.")
+@click.option("--nodes", default="3,10", show_default=True, help="Sizes of labs.")
+@click.option("--load", default="0,12", show_default=True, help="Busy loops beside the trials.")
+@click.option(
+    "--detect", help="beats or memberlist; of the second a tenth.  [default: beats,memberlist]"
+)
+@click.option("--no-router", is_flag=True, help="No gateway, which two nodes have for a witness.")
+@click.option("--minutes", type=click.FloatRange(0.1), help="Stop before a trial that ends later.")
+@click.option("--resume", is_flag=True, help="Do only what the file of --json does not have.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep there what the nodes logged in trials that went wrong.",
+)
 @click.option("--prefix", default="st-chaos", show_default=True, help="Of the namespaces.")
 @plainly
 def chaos(json_file: Path | None, **flags: Any) -> None:

@@ -32,6 +32,11 @@ class Asking:
         """All questions so far that are settled."""
         return samples.read(self.lines)
 
+    def settled_until(self, moment: float) -> bool:
+        """Whether it is known what became of every question asked before that monotonic moment."""
+        samples = self.samples()
+        return bool(samples) and samples[-1].asked_at > moment
+
     def tally(self, since: float, until: float | None = None) -> Tally:
         """What became of the questions asked since then."""
         return samples.tally(self.samples(), since, time.monotonic() if until is None else until)

@@ -58,7 +58,8 @@ class Network:
 
     @property
     def _mark(self) -> str:
-        return f"stentor-lab-of-{self.topology.count}"
+        topology = self.topology
+        return f"stentor-lab-of-{topology.count}{'' if topology.has_router else '-alone'}"
 
     def _connect(self, host: Host) -> None:
         switch = self.topology.switch
@@ -77,7 +78,7 @@ class Network:
             ],
             namespace=host.namespace,
         )
-        if host != self.topology.router:
+        if self.topology.has_router and host != self.topology.router:
             router = self.topology.router
             _ip(
                 [

@@ -64,6 +64,7 @@ class Topology:
     prefix: str = DEFAULT_PREFIX
     directory: Path = DEFAULT_DIR
     services: int = 6
+    has_router: bool = True
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be built. Raises LabError."""
@@ -79,7 +80,7 @@ class Topology:
 
     @property
     def router(self) -> Host:
-        """Default gateway of everybody."""
+        """Default gateway of everybody, where there is one."""
         return Host("router", f"{self.prefix}-router", 1)
 
     @property
@@ -98,7 +99,7 @@ class Topology:
     @property
     def hosts(self) -> tuple[Host, ...]:
         """Every namespace with an interface on the bridge."""
-        return (self.router, self.client, *self.nodes)
+        return (*((self.router,) if self.has_router else ()), self.client, *self.nodes)
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -137,7 +138,12 @@ class Topology:
     def save(self) -> None:
         """Write down the shape, so that the next command knows it."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        state = {"count": self.count, "prefix": self.prefix, "services": self.services}
+        state = {
+            "count": self.count,
+            "prefix": self.prefix,
+            "services": self.services,
+            "has_router": self.has_router,
+        }
         (self.directory / _STATE_FILE).write_bytes(msgspec.json.encode(state))
 
 
@@ -150,7 +156,7 @@ def load(directory: Path) -> Topology:
     """The lab that was started in `directory`. Raises LabError where there is none."""
     path = directory / _STATE_FILE
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=dict[str, int | str])
+        state = msgspec.json.decode(path.read_bytes(), type=dict[str, int | str | bool])
     except FileNotFoundError as exc:
         raise LabError(f"no lab in {directory}: run `stentor lab up` first") from exc
     except msgspec.MsgspecError as exc:
@@ -160,6 +166,7 @@ def load(directory: Path) -> Topology:
         prefix=str(state["prefix"]),
         directory=directory,
         services=int(state["services"]),
+        has_router=bool(state.get("has_router", True)),
     )
 
 

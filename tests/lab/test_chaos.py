@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from stentor.lab import chaos_bench, chaos_strike, client
-from stentor.lab.chaos import Report
 from stentor.lab.chaos_frames import Kind, Tape
+from stentor.lab.chaos_report import Report
 from stentor.lab.chaos_strike import Fault
 from stentor.lab.lab import Lab, python_path
 from stentor.lab.network import namespaces
@@ -24,6 +24,7 @@ from tests.lab.conftest import fresh_directory
 
 pytestmark = pytest.mark.root
 PREFIX = f"st-c{os.getpid()}"
+SMALL = ("--trials", "1", "--nodes", "3", "--load", "0", "--detect", "beats")
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
@@ -50,7 +51,7 @@ def left_behind() -> list[str]:
 def test_a_killed_agent_costs_the_client_nothing(tmp_path: Path) -> None:
     path = tmp_path / "build" / "chaos.json"
 
-    process = start("--trials", "1", "--faults", "agent-sigkill", "--json", str(path))
+    process = start(*SMALL, "--faults", "agent-sigkill", "--json", str(path))
     printed, progress = process.communicate(timeout=4 * DEADLINES.failed_over)
 
     assert process.returncode == 0, progress
@@ -69,7 +70,7 @@ def test_a_killed_agent_costs_the_client_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "chaos.json"
-    process = start("--faults", "link-cut", "--load", "1", "--json", str(path))
+    process = start(*SMALL, "--faults", "link-cut", "--load", "1", "--json", str(path))
     eventually(
         lambda: Path("/run", PREFIX, "load").exists(), within_s=DEADLINES.process_up, what="load"
     )

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from stentor.lab.chaos_figures import (
     Http,
+    Setting,
     Trial,
     TwoVoices,
     doubts,
@@ -47,7 +48,7 @@ def test_a_higher_percentile_is_never_less(values: list[float], one: float, two:
 def trial(first_ms: float | None, **fields: object) -> Trial:
     """A host death with two VIPs, the second a tenth of a millisecond later."""
     words = {"192.0.2.1": first_ms, "2001:db8::1": None if first_ms is None else first_ms + 0.1}
-    told = Trial("memberlist", "host-death", 0, "n1", first_words_ms=words)
+    told = Trial(Setting(detect="memberlist"), "host-death", 0, "n1", first_words_ms=words)
     return msgspec.structs.replace(told, **fields)
 
 
@@ -115,7 +116,7 @@ def test_only_failed_trials_still_make_a_table() -> None:
 
 def test_the_ratio_is_that_of_the_medians() -> None:
     slow = [trial(ms) for ms in (4000.0, 6000.0, 9000.0)]
-    fast = [msgspec.structs.replace(trial(ms), detect="beats") for ms in (60.0, 90.0, 50.0)]
+    fast = [msgspec.structs.replace(trial(ms), setting=Setting()) for ms in (60.0, 90.0, 50.0)]
 
     [_, row] = ratio_table([*slow, *fast], "memberlist", "beats")
 
@@ -124,7 +125,7 @@ def test_the_ratio_is_that_of_the_medians() -> None:
 
 def test_there_is_no_ratio_to_what_was_not_measured() -> None:
     [_, row] = ratio_table(
-        [trial(4000.0), msgspec.structs.replace(trial(None), detect="beats")],
+        [trial(4000.0), msgspec.structs.replace(trial(None), setting=Setting())],
         "memberlist",
         "beats",
     )

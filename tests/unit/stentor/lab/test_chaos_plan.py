@@ -2,16 +2,31 @@
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stentor.lab import cli
-from stentor.lab.chaos import AROUND_S, Chaos, names
-from stentor.lab.chaos_figures import MEASURES, totals_table
+from stentor.lab.chaos_figures import MEASURES, Setting, Trial, totals_table
+from stentor.lab.chaos_plan import (
+    AROUND_S,
+    Job,
+    chosen,
+    counts,
+    estimate_s,
+    jobs,
+    left,
+    names,
+    numbers,
+    total_s,
+)
 from stentor.lab.chaos_strike import Fault
 from stentor.lab.errors import LabError
-from stentor.lab.topology import Topology
+
+BEATS, MEMBERLIST = Setting(), Setting(detect="memberlist")
+FAULTS = list(Fault)
 
 
 def test_the_help_names_every_fault() -> None:
@@ -25,20 +40,84 @@ def test_every_fault_has_an_estimate() -> None:
     assert set(AROUND_S) == set(Fault)
 
 
-def chaos(count: int, *detects: str) -> Chaos:
-    """`count` trials of each fault."""
-    return Chaos(Topology(directory=Path("/nowhere")), list(Fault), count, detects=detects)
+def test_a_plain_number_is_for_the_faults_that_matter_most() -> None:
+    wanted = counts("100", FAULTS)
+
+    assert (wanted[Fault.HOST_DEATH], wanted[Fault.HERALD_KILLED]) == (100, 100)
+    assert (wanted[Fault.LINK_CUT], wanted[Fault.ROLLING_RESTART]) == (20, 10)
+    assert set(counts("1", FAULTS).values()) == {1}
 
 
-def test_the_estimate_grows_with_the_trials_and_the_time_of_detection() -> None:
-    few, many = chaos(1, "memberlist"), chaos(100, "memberlist")
+def test_a_named_fault_has_its_own_number() -> None:
+    assert counts("host-death=7,link-cut=3", FAULTS) == {Fault.HOST_DEATH: 7, Fault.LINK_CUT: 3}
+    assert counts("10,link-cut=30", FAULTS)[Fault.LINK_CUT] == 30
+    assert counts("10,link-cut=30", [Fault.HOST_DEATH]) == {Fault.HOST_DEATH: 10}
 
-    assert (few.total, many.total) == (7, 700)
-    assert many.estimate_s() > 80 * few.estimate_s()
-    assert chaos(100, "beats").estimate_s() < many.estimate_s()
-    both = chaos(100, "beats", "memberlist")
-    assert both.total == 1400
-    assert both.estimate_s() > many.estimate_s()
+
+@pytest.mark.parametrize("given", ["", "0", "x", "-1", "host-death=", "host-death=0", "meteor=3"])
+def test_a_number_of_trials_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(LabError):
+        counts(given, FAULTS)
+
+
+def test_faults_take_turns_also_where_some_have_fewer_trials() -> None:
+    planned = jobs([BEATS], {Fault.HOST_DEATH: 4, Fault.LINK_CUT: 2})
+
+    assert [(job.fault, job.number) for job in planned] == [
+        (Fault.HOST_DEATH, 0),
+        (Fault.HOST_DEATH, 1),
+        (Fault.LINK_CUT, 0),
+        (Fault.HOST_DEATH, 2),
+        (Fault.HOST_DEATH, 3),
+        (Fault.LINK_CUT, 1),
+    ]
+
+
+def test_what_is_compared_with_gets_a_tenth() -> None:
+    planned = jobs([BEATS, MEMBERLIST], {Fault.HOST_DEATH: 100, Fault.LINK_CUT: 5})
+
+    assert Counter((job.setting.detect, job.fault) for job in planned) == {
+        ("beats", Fault.HOST_DEATH): 100,
+        ("beats", Fault.LINK_CUT): 5,
+        ("memberlist", Fault.HOST_DEATH): 10,
+        ("memberlist", Fault.LINK_CUT): 1,
+    }
+
+
+def measured(job: Job, took_s: float = 1.0) -> Trial:
+    """The trial of a job."""
+    return Trial(job.setting, str(job.fault), job.number, "n1", took_s=took_s)
+
+
+def test_what_was_measured_is_not_left_and_what_failed_is() -> None:
+    planned = jobs([BEATS], {Fault.HOST_DEATH: 3})
+    failed = msgspec.structs.replace(measured(planned[1]), problem="not settled")
+
+    assert left(planned, [measured(planned[0]), failed]) == planned[1:]
+    assert left(planned, [failed, *map(measured, planned)]) == []
+
+
+def test_trials_of_another_lab_measure_nothing_here() -> None:
+    [job] = jobs([BEATS], {Fault.HOST_DEATH: 1})
+    elsewhere = msgspec.structs.replace(measured(job), setting=Setting(load=12))
+
+    assert left([job], [elsewhere]) == [job]
+
+
+def test_the_estimate_grows_with_the_trials_the_lab_and_the_time_of_detection() -> None:
+    trials = counts("100", FAULTS)
+    few, many = (total_s(jobs([BEATS], counts(n, FAULTS)), []) for n in ("10", "100"))
+
+    assert many > 8 * few
+    assert total_s(jobs([MEMBERLIST], trials), []) > many
+    assert total_s(jobs([Setting(nodes=10)], trials), []) > many
+    assert total_s(jobs([Setting(load=12)], trials), []) > many
+
+
+def test_the_estimate_goes_by_what_trials_have_taken() -> None:
+    first, second = jobs([BEATS], {Fault.HOST_DEATH: 2})
+
+    assert estimate_s(second, [measured(first, took_s=42.0)]) == 42.0
 
 
 def test_names_are_taken_once_each_in_the_order_given() -> None:
@@ -50,6 +129,13 @@ def test_names_are_taken_once_each_in_the_order_given() -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones(given: str) -> None:
     with pytest.raises(LabError, match=r"no fault '.*'; there are a, b"):
         names("fault", given, ["a", "b"])
+
+
+def test_numbers_are_taken_within_their_range() -> None:
+    assert numbers("nodes", "3,10,3", 2, 10) == [3, 10]
+    for given in ("1", "11", "", "3,", "x"):
+        with pytest.raises(LabError, match="need 2 to 10"):
+            numbers("nodes", given, 2, 10)
 
 
 GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "measure-failover.md"
@@ -70,5 +156,4 @@ def test_the_commands_of_the_guide_are_accepted() -> None:
 
     for arguments in commands:
         context = cli.chaos.make_context("chaos", shlex.split(arguments))
-        chosen = names("fault", context.params["faults"], [str(fault) for fault in Fault])
-        assert set(chosen) <= set(Fault)
+        assert counts(context.params["trials"], chosen("fault", context.params["faults"], FAULTS))

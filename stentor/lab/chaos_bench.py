@@ -16,6 +16,7 @@ from stentor.lab.chaos_frames import Tape
 from stentor.lab.errors import LabError
 from stentor.lab.lab import Lab, Target, python_path
 from stentor.lab.processes import Process
+from stentor.lab.secret import key_flags
 from stentor.lab.topology import BRIDGE, Host, Topology
 
 PREFER_PLANNED_S = 15.0  # afterwards any owners will do that all nodes agree on
@@ -81,8 +82,8 @@ class Bench:
 @contextmanager
 def running(topology: Topology, flags: tuple[str, ...], load: int) -> Iterator[Bench]:
     """A lab of its own with listener, prober and load; nothing is left of it, whatever happens."""
-    lab = Lab(topology, speaker_flags=flags)
-    lab.down()
+    Lab(topology).down()
+    lab = Lab(topology, speaker_flags=(*flags, *key_flags(topology.directory)))
     try:
         with ExitStack() as stack:
             lab.up()
@@ -146,7 +147,7 @@ def _child(lab: Lab, output: Path, command: list[str]) -> Iterator[Process]:
 
 
 def _in(namespace: str) -> list[str]:
-    return ["ip", "netns", "exec", namespace]
+    return ["ip", "netns", "exec", namespace, *processes.PREFERRED]
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def read(path: Path | None) -> Report | None:
         raise LabError(f"{path} is no report of this version: {exc}") from exc
 
 
-def write(path: Path, report: Report) -> None:
+def write(path: Path, report: msgspec.Struct) -> None:
     """Replace the report."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")

@@ -5,7 +5,6 @@ Whatever takes time is done before: a `Strike` holds the pids and the switch's p
 fault itself is a few system calls. `ip` and `bridge` would take milliseconds, under load many.
 """
 
-import ctypes
 import enum
 import os
 import signal
@@ -14,16 +13,15 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 
 from stentor.lab.errors import LabError
+from stentor.lab.inside import inside
 from stentor.lab.lab import Lab, Target
 from stentor.lab.network import processes_in
 from stentor.lab.topology import Host
 
-_CLONE_NEWNET = 0x40000000  # sched.h
 _RTM_SETLINK = 19  # linux/rtnetlink.h
 _NLM_F_REQUEST_ACK = 0x5  # linux/netlink.h
 _NLMSG_ERROR = 2
@@ -137,24 +135,12 @@ def ready(lab: Lab, fault: Fault, victim: Host) -> Iterator[Strike]:
 @contextmanager
 def netlink_in(namespace: str) -> Iterator[tuple[socket.socket, dict[str, int]]]:
     """A routing socket of a namespace, where it stays, and the indices of its interfaces."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    own = Path("/proc/thread-self/ns/net")
-    with own.open("rb") as back, Path("/run/netns", namespace).open("rb") as there:
-        _enter(libc, there.fileno(), namespace)
-        try:
-            sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-            interfaces = {name: index for index, name in socket.if_nameindex()}
-        finally:
-            _enter(libc, back.fileno(), "our own namespace again")
+    with inside(namespace):
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        interfaces = {name: index for index, name in socket.if_nameindex()}
     with sock:
         sock.settimeout(5.0)
         yield sock, interfaces
-
-
-def _enter(libc: ctypes.CDLL, namespace_fd: int, name: str) -> None:
-    """Put this thread into a network namespace. Raises LabError."""
-    if libc.setns(namespace_fd, _CLONE_NEWNET):
-        raise LabError(f"cannot enter {name}: {os.strerror(ctypes.get_errno())}")
 
 
 def silence_port(index: int) -> bytes:

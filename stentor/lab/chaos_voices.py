@@ -6,7 +6,7 @@ SAME_QUARREL_NS of the last change: a move on purpose never follows another with
 (OWNERSHIP.md, 1), and with a question every 20 ms a holder is heard all the time.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import attrs
@@ -119,20 +119,30 @@ def questions(heard: Sequence[Heard], *, since_ns: int, until_ns: int) -> Questi
     A silence of a VIP goes from its first unanswered question to its next answered one, or to the
     end of the span. The record has to go on for ANSWER_WITHIN_NS after the span.
     """
-    answered_at: dict[tuple[Vip, int], list[int]] = {}
-    for one in heard:
-        if one.asker and one.is_voice:
-            answered_at.setdefault((one.vip, one.asker), []).append(one.at_ns)
-    asked = [h for h in heard if h.kind is Kind.QUESTION and since_ns <= h.at_ns <= until_ns]
     silent_since: dict[Vip, int] = {}
-    unanswered, longest = 0, 0
-    for one in sorted(asked, key=lambda h: h.at_ns):
-        ends = one.at_ns + ANSWER_WITHIN_NS
-        if any(one.at_ns <= at <= ends for at in answered_at.get((one.vip, one.asker), ())):
+    asked, unanswered, longest = 0, 0, 0
+    for one, is_answered in outcomes(heard, since_ns=since_ns, until_ns=until_ns):
+        asked += 1
+        if is_answered:
             began = silent_since.pop(one.vip, one.at_ns)
             longest = max(longest, one.at_ns - began)
         else:
             unanswered += 1
             silent_since.setdefault(one.vip, one.at_ns)
     longest = max([longest, *(until_ns - began for began in silent_since.values())])
-    return Questions(len(asked), unanswered, longest)
+    return Questions(asked, unanswered, longest)
+
+
+def outcomes(
+    heard: Sequence[Heard], *, since_ns: int, until_ns: int
+) -> Iterator[tuple[Heard, bool]]:
+    """The prober's questions of that span, oldest first, and whether each was answered in time."""
+    answered_at: dict[tuple[Vip, int], list[int]] = {}
+    for one in heard:
+        if one.asker and one.is_voice:
+            answered_at.setdefault((one.vip, one.asker), []).append(one.at_ns)
+    asked = [h for h in heard if h.kind is Kind.QUESTION and since_ns <= h.at_ns <= until_ns]
+    for one in sorted(asked, key=lambda h: h.at_ns):
+        ends = one.at_ns + ANSWER_WITHIN_NS
+        at_times = answered_at.get((one.vip, one.asker), ())
+        yield one, any(one.at_ns <= at <= ends for at in at_times)

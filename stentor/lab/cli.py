@@ -197,3 +197,31 @@ def chaos(json_file: Path | None, **flags: Any) -> None:
     from stentor.lab.chaos import command  # noqa: PLC0415 - for this command alone
 
     sys.exit(command(json_file, **flags))
+
+
+@lab.command()
+@click.option("--minutes", type=click.FloatRange(0.1), default=20.0, show_default=True)
+@click.option("--nodes", type=click.IntRange(2, MAX_NODES), default=3, show_default=True)
+@click.option(
+    "--load", type=click.IntRange(0), default=12, show_default=True, help="Busy loops beside it."
+)
+@click.option(
+    "--loss",
+    type=click.FloatRange(0.0, 100.0),
+    default=1.0,
+    show_default=True,
+    help="Percent of all frames on the segment that are lost, at random.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep there what the nodes logged.",
+)
+@click.option("--prefix", default="st-watch", show_default=True, help="Of the namespaces.")
+@plainly
+def watch(json_file: Path | None, **flags: Any) -> None:
+    """Leave a busy lab in peace, and count failovers that nothing called for: 0, or status 1."""
+    from stentor.lab.watch import command  # noqa: PLC0415 - for this command alone
+
+    sys.exit(command(json_file, **flags))

@@ -53,7 +53,15 @@ def asking(lab: Lab, kind: Kind, vip: Vip) -> Iterator[Asking]:
     lines.unlink(missing_ok=True)
     enter = ["ip", "netns", "exec", client.namespace]
     process = processes.start(
-        [*enter, sys.executable, "-m", "stentor.lab.probe", str(kind), str(vip)],
+        [
+            *enter,
+            *processes.PREFERRED,
+            sys.executable,
+            "-m",
+            "stentor.lab.probe",
+            str(kind),
+            str(vip),
+        ],
         pid_file=pid_file,
         log=lines,
         environment={"PYTHONPATH": python_path()},

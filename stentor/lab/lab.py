@@ -4,6 +4,7 @@ import enum
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -102,7 +103,8 @@ class Lab:
 
     def start(self, node: Host) -> None:
         """Start the workload and the speaker of `node` where they do not run."""
-        self._spawn(node, "workload", ["stentor.lab.workload", node.name])
+        workload = ["stentor.lab.workload", node.name]
+        self._spawn(node, "workload", workload, before=processes.PREFERRED)
         self.start_speaker(node)
 
     def start_speaker(self, node: Host) -> Process:
@@ -128,10 +130,12 @@ class Lab:
             *self.speaker_flags,
         ]
 
-    def _spawn(self, node: Host, program: str, arguments: list[str]) -> Process:
+    def _spawn(
+        self, node: Host, program: str, arguments: list[str], before: Sequence[str] = ()
+    ) -> Process:
         enter = ["ip", "netns", "exec", node.namespace]
         return processes.start(
-            [*enter, sys.executable, "-m", *arguments],
+            [*enter, *before, sys.executable, "-m", *arguments],
             pid_file=self._pid_file(node, program),
             log=self.log(node, program),
             environment={"PYTHONPATH": python_path()},

@@ -44,10 +44,17 @@ class Network:
         )
         for host in topology.hosts:
             self._connect(host)
-        ports = [node.name for node in topology.nodes]
-        enter = ["ip", "netns", "exec", topology.switch]
-        run([*enter, sys.executable, "-m", "stentor.lab.xdp_pass", *ports])
+        self._hang([node.name for node in topology.nodes])
         _ip([f"link set {BRIDGE} alias {self._mark}"], namespace=topology.switch)
+
+    def _hang(self, ports: Sequence[str], loss_percent: float = 0.0) -> None:
+        """The XDP program that passes, or loses some of, what comes in at ports of the switch."""
+        enter = ["ip", "netns", "exec", self.topology.switch, sys.executable]
+        run([*enter, "-m", "stentor.lab.xdp_pass", "--loss", str(loss_percent), *ports])
+
+    def lose(self, percent: float) -> None:
+        """From now on lose so many of all frames on the segment, whoever sends them, at random."""
+        self._hang([host.name for host in self.topology.hosts], percent)
 
     def is_built(self) -> bool:
         """Whether this very network stands, to its last step, which is the mark on the bridge."""

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from stentor.lab.lab import Lab
+from stentor.lab.secret import key_flags
 from stentor.lab.topology import Topology
 from tests.eventually import DEADLINES, eventually
 from tests.lab.seen import settled
+from tests.lab.witness import Watched, watched
 
 MakeLab = Callable[..., Lab]
 _LOG_LINES = 40
@@ -30,6 +32,15 @@ def trio() -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[Watched]:
+    """Three nodes with a gossip key, and somebody who hears all that their segment says."""
+    directory = fresh_directory()
+    topology = Topology(count=3, services=3, prefix=_prefix(), directory=directory)
+    with running(topology, keyed=True) as lab, watched(lab) as told:
+        yield told
+
+
 @pytest.fixture
 def make_lab() -> Iterator[MakeLab]:
     """Make labs that end with the test; keywords are those of Topology."""
@@ -43,12 +54,12 @@ def make_lab() -> Iterator[MakeLab]:
 
 
 @contextmanager
-def running(topology: Topology, *, wait: bool = True) -> Iterator[Lab]:
+def running(topology: Topology, *, wait: bool = True, keyed: bool = False) -> Iterator[Lab]:
     """A lab inside the `with` block, whatever happens there."""
-    lab = Lab(topology)
+    Lab(topology).down()
+    lab = Lab(topology, speaker_flags=key_flags(topology.directory) if keyed else ())
     _made.append(lab)
     try:
-        lab.down()
         lab.up()
         if wait:
             eventually(lambda: settled(lab), within_s=DEADLINES.ring_joined, what="owners agreed")

@@ -1,6 +1,10 @@
 """What lab tests look at."""
 
+import contextlib
 import subprocess
+from typing import Any
+
+import msgspec
 
 from speaker.herald.frames import Vip
 from stentor.lab import views
@@ -18,6 +22,32 @@ def settled(lab: Lab) -> dict[str, str]:
 def owner_of(lab: Lab, vip: Vip) -> Host:
     """The node that owns a VIP of a settled lab."""
     return lab.topology.node(settled(lab)[str(vip)])
+
+
+def moved_from(lab: Lab, *names: str) -> dict[str, str]:
+    """VIP -> owner once all other nodes agree on owners that are none of `names`; else empty."""
+    others = tuple(node for node in lab.topology.nodes if node.name not in names)
+    now = views.holders(lab, others)
+    whole = not now.silent and len(now.agreed) == 2 * len(lab.topology.vips)
+    return now.agreed if whole and not set(names) & set(now.agreed.values()) else {}
+
+
+def events(lab: Lab, node: Host, event: str) -> list[dict[str, Any]]:
+    """What a node has logged under that name, oldest first."""
+    entries = []
+    for line in lab.log(node).read_bytes().splitlines():
+        with contextlib.suppress(msgspec.MsgspecError):
+            entry = msgspec.json.decode(line)
+            if isinstance(entry, dict) and entry.get("event") == event:
+                entries.append(entry)
+    return entries
+
+
+def exits(lab: Lab, node: Host, name: str) -> int:
+    """How many frames have left a node's program that way."""
+    counters = views.counters(lab, node)
+    assert counters is not None
+    return counters.exits.get(name, 0)
 
 
 def in_namespace(host: Host, *command: str) -> "subprocess.CompletedProcess[str]":

@@ -2,20 +2,12 @@
 
 import pytest
 
-from stentor.lab import client, views
+from stentor.lab import client
 from stentor.lab.lab import Lab, Target
 from tests.eventually import DEADLINES, eventually
-from tests.lab.seen import neighbour, owner_of, settled
+from tests.lab.seen import moved_from, neighbour, owner_of, settled
 
 pytestmark = pytest.mark.root
-
-
-def moved_from(lab: Lab, name: str) -> dict[str, str]:
-    """VIP -> owner once all other nodes agree on owners other than `name`; else empty."""
-    others = tuple(node for node in lab.topology.nodes if node.name != name)
-    now = views.holders(lab, others)
-    whole = not now.silent and len(now.agreed) == 2 * len(lab.topology.vips)
-    return now.agreed if whole and name not in now.agreed.values() else {}
 
 
 @pytest.mark.parametrize("silently", [False, True], ids=["cable_pulled", "switch_port_dead"])

@@ -1,0 +1,159 @@
+"""Nodes freeze, die together and come back together; the network cuts, filters and floods them."""
+
+import time
+
+import pytest
+
+from stentor.lab import views
+from stentor.lab.lab import STOP_WITHIN_S, Lab, Target
+from stentor.lab.topology import Host
+from tests.eventually import DEADLINES, eventually
+from tests.lab.seen import events, exits, moved_from
+from tests.lab.trouble import FLOOD_RATE, flooded, frozen, one_way, udp_filtered
+from tests.lab.witness import Watched
+
+pytestmark = pytest.mark.root
+
+
+def owner(keyed: Watched, owners: dict[str, str]) -> Host:
+    """The node that owns the first VIP."""
+    return keyed.lab.topology.node(owners[str(keyed.lab.topology.vips[0][0])])
+
+
+def taken_over(lab: Lab, *victims: Host) -> dict[str, str]:
+    """VIP -> owner once the other nodes hold all that the victims held."""
+    return eventually(
+        lambda: moved_from(lab, *(node.name for node in victims)),
+        within_s=DEADLINES.failed_over,
+        what="taken over",
+    )
+
+
+def pass_time(seconds: float) -> None:
+    """Let time pass in which nothing is to be seen: that is what the caller looks at afterwards."""
+    until = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= until, within_s=2 * seconds)
+
+
+@pytest.mark.parametrize("for_s", [0.0, pytest.param(20.0, marks=pytest.mark.long)])
+def test_a_peer_frozen_whole_takes_nothing_back_by_itself_when_it_thaws(
+    keyed: Watched, for_s: float
+) -> None:
+    """Frozen until its lease is over and others have taken its VIPs, and so long beyond."""
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+    before = len(events(lab, victim, "seats_taken"))
+
+    with frozen(victim):
+        taken_over(lab, victim)
+        if for_s:
+            pass_time(for_s)
+
+    assert keyed.begin() == owners
+    assert {entry["why"] for entry in events(lab, victim, "seats_taken")[before:]} == {"given"}
+    assert keyed.endless() == []
+
+
+@pytest.mark.parametrize("verdict", ["drop", "reject"])
+@pytest.mark.parametrize("ports", ["7946", "7947"])
+def test_filtered_datagrams_move_no_vip(keyed: Watched, ports: str, verdict: str) -> None:
+    """Beats go on in frames, and members ping by TCP."""
+    owners = keyed.begin()
+    victim = owner(keyed, owners)
+
+    with udp_filtered(victim, ports, verdict):
+        pass_time(3.0)
+        assert keyed.voices() == keyed.only(owners)
+
+    assert keyed.begin() == owners
+
+
+@pytest.mark.parametrize("direction", ["iifname", "oifname"], ids=["mute", "deaf"])
+def test_a_node_cut_off_one_way_is_replaced_and_comes_back(keyed: Watched, direction: str) -> None:
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+
+    with one_way(lab, victim, direction):
+        taken_over(lab, victim)
+
+    keyed.tape.rewind()
+    eventually(lambda: views.view(lab, victim), within_s=DEADLINES.answered)
+    assert keyed.begin() == owners
+    assert keyed.endless() == []
+
+
+def test_garbage_from_the_segment_hinders_no_failover(keyed: Watched) -> None:
+    """Beats, ARP and gossip, 10,000 of each a second, at a node that has to take over."""
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+    heir = next(node for node in lab.topology.nodes if node != victim)
+
+    refused = exits(lab, heir, "beat_refused")
+    with flooded(lab, heir):
+        eventually(
+            lambda: exits(lab, heir, "beat_refused") - refused,
+            until=lambda garbage: garbage > FLOOD_RATE,
+            within_s=DEADLINES.process_up,
+        )
+        lab.cut(victim, silently=True)
+        try:
+            now = taken_over(lab, victim)
+        finally:
+            lab.heal(victim)
+
+    stayed = {vip: name for vip, name in owners.items() if name != victim.name}
+    assert stayed == {vip: now[vip] for vip in stayed}
+    assert keyed.endless() == []
+    assert keyed.begin() == owners
+
+
+def test_one_of_three_takes_all_when_two_die_at_once(keyed: Watched) -> None:
+    lab, owners = keyed.lab, keyed.begin()
+    survivor = owner(keyed, owners)
+    victims = [node for node in lab.topology.nodes if node != survivor]
+
+    for node in victims:
+        lab.cut(node, silently=True)
+    try:
+        now = taken_over(lab, *victims)
+    finally:
+        for node in victims:
+            lab.heal(node)
+
+    assert set(now.values()) == {survivor.name}
+    assert keyed.begin() == owners
+    assert keyed.endless() == []
+
+
+def test_nodes_powered_on_at_once_share_the_vips(keyed: Watched) -> None:
+    lab, owners = keyed.lab, keyed.begin()
+
+    for node in lab.topology.nodes:
+        lab.kill(node, Target.HOST)
+    keyed.tape.rewind()
+    for node in lab.topology.nodes:
+        lab.heal(node)
+
+    keyed.voices()
+    assert keyed.endless() == []
+    assert keyed.begin() == owners
+
+
+def test_a_host_that_dies_during_a_rolling_restart_is_replaced(keyed: Watched) -> None:
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+    leaving, staying = (node for node in lab.topology.nodes if node != victim)
+    speaker = lab.speaker(leaving)
+    assert speaker is not None
+
+    lab.cut(victim, silently=True)
+    try:
+        speaker.stop(STOP_WITHIN_S)
+        now = taken_over(lab, victim, leaving)
+        lab.start_speaker(leaving)
+    finally:
+        lab.heal(victim)
+
+    assert set(now.values()) == {staying.name}
+    assert keyed.begin() == owners
+    assert keyed.endless() == []

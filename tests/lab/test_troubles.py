@@ -2,10 +2,12 @@
 
 import time
 
+import attrs
 import pytest
 
 from stentor.lab import views
 from stentor.lab.lab import STOP_WITHIN_S, Lab, Target
+from stentor.lab.secret import key_flags
 from stentor.lab.topology import Host
 from tests.eventually import DEADLINES, eventually
 from tests.lab.seen import events, exits, moved_from
@@ -123,6 +125,38 @@ def test_one_of_three_takes_all_when_two_die_at_once(keyed: Watched) -> None:
     assert set(now.values()) == {survivor.name}
     assert keyed.begin() == owners
     assert keyed.endless() == []
+
+
+def test_a_node_with_another_gossip_key_speaks_for_nobody(keyed: Watched) -> None:
+    """It cannot join, finds every VIP answered when it probes, and stays silent."""
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+    speaker = lab.speaker(victim)
+    assert speaker is not None
+    strange = attrs.evolve(lab, speaker_flags=key_flags(lab.directory, "other.key"))
+
+    speaker.stop(STOP_WITHIN_S)
+    now = taken_over(lab, victim)
+    keyed.tape.rewind()
+    strange.start_speaker(victim)
+    try:
+        eventually(
+            lambda: held_elsewhere(lab, victim),
+            until=lambda vips: vips == set(owners),
+            within_s=DEADLINES.process_up,
+        )
+        assert keyed.voices() == keyed.only(now)
+    finally:
+        lab.process(victim, Target.SUPERVISOR).stop(STOP_WITHIN_S)
+        lab.start_speaker(victim)
+
+    assert keyed.begin() == owners
+
+
+def held_elsewhere(lab: Lab, node: Host) -> set[str]:
+    """The VIPs that a node leaves alone since others answer for them."""
+    view = views.view(lab, node)
+    return {s.vip for s in view.seats if s.reason == "held_elsewhere"} if view else set()
 
 
 def test_nodes_powered_on_at_once_share_the_vips(keyed: Watched) -> None:

@@ -96,10 +96,16 @@ def _at(index: int, member: str, width: int) -> int:
 
 @attrs.define
 class Cells:
-    """The array of cells. `xor` is `futex_xor` of the same memory, or a plain one in tests."""
+    """
+    The array of cells. `xor` is `futex_xor` of the same memory, or a plain one in tests.
+
+    No cell enters with an epoch below `least_epoch`. With the seconds of the wall clock there, a
+    node that has lost its cells by a reboot comes back above all that others remember of it.
+    """
 
     memory: memoryview
     xor: Callable[[int, int], None]
+    least_epoch: int = 1
     _keys: bytes = attrs.field(init=False, default=bytes(32))
     _beats: BeatFlag = attrs.field(init=False, default=BeatFlag(0))
     _quads: memoryview = attrs.field(init=False)
@@ -211,7 +217,8 @@ class Cells:
             return
         if not keep_epoch:
             highest = max(self.epoch(index), self.fenced_epoch(index))
-            self._words[_at(index, "epoch", 4)] = highest + 1 & 0xFFFF_FFFF
+            entered = max(highest + 1, self.least_epoch)
+            self._words[_at(index, "epoch", 4)] = entered & 0xFFFF_FFFF
         self._quads[_at(index, "deadline_ns", 8)] = now_ns + lease_ns
         self._quads[_at(index, "last_beat_ns", 8)] = now_ns
         self.xor(_at(index, "epoch", 4) * 4, 0)

@@ -71,7 +71,13 @@ class DataPlane:
 
     @classmethod
     def open(
-        cls, options: Options, *, instance_id: int, generation: int, now_ns: int
+        cls,
+        options: Options,
+        *,
+        instance_id: int,
+        generation: int,
+        now_ns: int,
+        least_epoch: int = 1,
     ) -> "DataPlane":
         """
         Load the program and adopt what is pinned: attachments, table, cells, counters.
@@ -90,6 +96,7 @@ class DataPlane:
         libbpf = Libbpf()
         pins = bpffs.Pins(options.bpffs)
         store = Store.open(libbpf, pins, options.object_path, options.slots)
+        store.cells.least_epoch = least_epoch
         posts = Posts(libbpf, pins, options.mode, store.program, options.state_dir)
         posts.adopt()
         alive = [

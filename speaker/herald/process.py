@@ -144,6 +144,7 @@ def _build(settings: Settings, log: Log, netlink: Netlink | None) -> Herald:
             instance_id=int.from_bytes(instance[:8], "little"),
             generation=generation,
             now_ns=time.monotonic_ns(),
+            least_epoch=int(time.time()),
         )
         watcher = Watcher.open()
     except ApplyError as exc:

@@ -250,6 +250,8 @@ class Sentry:
                     self._hear_verdict(accused, epoch, now, acted=acted)
 
     def _hear_verdict(self, accused: str, epoch: int, now: float, *, acted: bool) -> None:
+        # Who does not watch it has never seen its epoch, and would fence it at none.
+        self.fences.seen(accused, epoch)
         if acted and self.fences.record(accused, epoch):
             self._seats.pop(accused, None)
             self.survey(now)

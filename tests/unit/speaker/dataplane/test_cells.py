@@ -255,6 +255,18 @@ def test_a_new_epoch_is_above_every_claim_that_was_obeyed(
     assert cells.epoch(index) == entered
 
 
+def test_a_cell_that_is_new_after_a_reboot_enters_above_what_it_was(cells: Cells) -> None:
+    """Pins are gone by then, and others fence the epoch of before."""
+    cells.least_epoch = 1_795_000_000
+    index = owning(cells)
+    assert cells.epoch(index) == 1_795_000_000
+
+    by_program(cells, index, CellState.SUSPENDED)
+    cells.enter(index, now_ns=2_000, lease_ns=LEASE_NS, keep_epoch=False)
+
+    assert cells.epoch(index) == 1_795_000_001
+
+
 def test_the_highest_claim_is_kept_when_a_cell_changes_hands(cells: Cells) -> None:
     index = owning(cells)
     cells.memory.cast("I")[(index * CELL.size_bytes + CELL.offsets["fenced_epoch"]) // 4] = 40

@@ -200,6 +200,19 @@ def test_a_verdict_against_a_node_that_we_hear_changes_nothing() -> None:
     assert "node_silent" not in cores.notes("n1")
 
 
+def test_who_takes_upon_the_verdict_of_another_fences_at_its_epoch() -> None:
+    """It may not have watched the dead node, and then knows no epoch of its own."""
+    cores = ring("n1", "n3")
+    cores.foreign[GATEWAY] = b"\x02gatew"
+    cores.lose("n3")
+
+    cores.tell(Verdict("n2", "n3", "", 7, 1, acted=False))
+    cores.watch(0.3)
+
+    assert cores.holders() == ["n1"]
+    assert cores.claims("n3")[-1] == 7
+
+
 def test_a_lease_that_ran_out_moves_the_seats_at_once() -> None:
     cores = ring("n1", "n2", "n3")
 

@@ -35,6 +35,7 @@ def _sum(count: Callable[[Trial], int]) -> Callable[[Sequence[Trial]], float | N
 
 _DEATHS = frozenset({Fault.HOST_DEATH, Fault.LINK_CUT})
 _FROZEN = frozenset({Fault.HERALD_STOPPED})
+# A move breaks the connections of that moment; a question has an answer all the same.
 _UNNOTICED = frozenset(f for f in Fault if not f.moves_vips) | {Fault.PLANNED_LEAVE}
 _UNMOVED = frozenset(f for f in Fault if not f.moves_vips and not f.may_move_any)
 
@@ -47,7 +48,7 @@ def aims(setting: Setting) -> tuple[Aim, ...]:
         Aim(_DEATHS, "first frame P50, ms", middle_ms, _first_frame(50)),
         Aim(_DEATHS, "first frame P99, ms", late_ms, _first_frame(99)),
         Aim(_FROZEN, "first frame MAX, ms", LEASE_MS + 100.0, _first_frame(100)),
-        Aim(_UNNOTICED, "requests lost", 0.0, _sum(lambda t: sum(h.lost for h in t.http))),
+        Aim(_UNMOVED, "requests lost", 0.0, _sum(lambda t: sum(h.lost for h in t.http))),
         Aim(_UNNOTICED, "questions unanswered", 0.0, _sum(lambda t: t.unanswered)),
         Aim(_UNMOVED, "VIPs moved", 0.0, _sum(lambda t: len(t.strayed))),
         Aim(frozenset(Fault), "frames beyond One voice", 0.0, _sum(lambda t: t.broke_beyond)),

@@ -27,7 +27,7 @@ AROUND_S = {
     Fault.ROLLING_RESTART: 4.0,
 }
 _ROLLING_NODE_S = 3.0  # for each node of a rolling restart
-_LOADED_TIMES = 1.5  # as long with busy loops, which mostly slow down what starts
+_LOADED_TIMES = 2.0  # as long with busy loops, which mostly slow down what starts
 _NODE_TIMES = 0.07  # longer for each node beyond three
 _START_S, _START_NODE_S = 4.0, 1.5  # of a lab
 DETECTS_S = {"memberlist": 6.0, "beats": 0.1}

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stentor.lab import chaos_bench, chaos_strike, client
+from stentor.lab import chaos_bench, chaos_report, chaos_strike, client
+from stentor.lab.chaos_figures import Setting, Trial
 from stentor.lab.chaos_frames import Kind, Tape
 from stentor.lab.chaos_report import Report
 from stentor.lab.chaos_strike import Fault
@@ -64,6 +65,34 @@ def test_a_killed_agent_costs_the_client_nothing(tmp_path: Path) -> None:
     assert len(trial.http) == 2
     assert "agent-sigkill" in printed
     assert "1/1" in progress
+    assert left_behind() == []
+
+
+def test_what_was_done_before_is_not_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.json"
+    arguments = (*SMALL, "--faults", "link-cut", "--json", str(path))
+    done = Trial(Setting(), str(Fault.LINK_CUT), 0, "n1", first_words_ms={"192.0.2.108": 90.0})
+    chaos_report.write(path, Report(False, 7, 0.0, 1.0, (done,)))
+
+    process = start(*arguments, "--resume")
+    printed, progress = process.communicate(timeout=DEADLINES.process_up)
+
+    assert process.returncode == 0, progress
+    assert "1 trials, 0 to do" in progress
+    assert "90.0" in printed
+    report = msgspec.json.decode(path.read_bytes(), type=Report)
+    assert (report.complete, report.trials) == (True, (done,))
+
+
+def test_a_trial_that_would_not_end_in_time_is_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.json"
+
+    process = start(*SMALL, "--faults", "link-cut", "--minutes", "0.1", "--json", str(path))
+    _, progress = process.communicate(timeout=DEADLINES.process_up)
+
+    assert process.returncode == 1
+    assert "--resume" in progress
+    assert not msgspec.json.decode(path.read_bytes(), type=Report).complete
     assert left_behind() == []
 
 

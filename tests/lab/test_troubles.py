@@ -143,7 +143,7 @@ def test_a_node_with_another_gossip_key_speaks_for_nobody(keyed: Watched) -> Non
         eventually(
             lambda: held_elsewhere(lab, victim),
             until=lambda vips: vips == set(owners),
-            within_s=DEADLINES.process_up,
+            within_s=DEADLINES.process_up + DEADLINES.ring_joined,
         )
         assert keyed.voices() == keyed.only(now)
     finally:

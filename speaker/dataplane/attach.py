@@ -1,9 +1,10 @@
 """
 The ladder: on each interface the best hook that the mode allows, the driver has and nobody holds.
 
-    native XDP -> generic XDP -> tcx (kernel 6.6) -> tc filter of a clsact qdisc
+    native XDP -> generic XDP -> tcx (kernel 6.6) -> tc filter of a clsact qdisc -> AF_PACKET
 
-What is attached is pinned under a name that says all that a later process must know of it.
+What is attached is pinned under a name that says all that a later process must know of it; the
+last rung is this process itself, and ends with it.
 """
 
 import errno
@@ -16,22 +17,30 @@ import attrs
 
 from speaker.dataplane import hooks, undo
 from speaker.dataplane.bpffs import Pins
-from speaker.dataplane.errors import ApplyError, KernelError
+from speaker.dataplane.errors import KernelError
 from speaker.dataplane.interfaces import Link
 from speaker.dataplane.libbpf import LINK_TYPE_TCX, LINK_TYPE_XDP, Libbpf
 from speaker.dataplane.program import Program, privileges
+from speaker.dataplane.taps import Taps
 from speaker.dataplane.values import Rung, RungReason, XdpMode
 
 _XDP: Final = frozenset({Rung.NATIVE, Rung.GENERIC})
 _LADDERS: Final = {
     # Until a peer has confirmed a reflection through it, nobody knows that native XDP_TX arrives
     # (on a veth without a program at its other end it does not).
-    XdpMode.AUTO: (Rung.GENERIC, Rung.TCX, Rung.CLSACT),
-    XdpMode.NATIVE: (Rung.NATIVE, Rung.GENERIC, Rung.TCX, Rung.CLSACT),
-    XdpMode.GENERIC: (Rung.GENERIC, Rung.TCX, Rung.CLSACT),
-    XdpMode.TC: (Rung.TCX, Rung.CLSACT),
+    XdpMode.AUTO: (Rung.GENERIC, Rung.TCX, Rung.CLSACT, Rung.PACKET),
+    XdpMode.NATIVE: (Rung.NATIVE, Rung.GENERIC, Rung.TCX, Rung.CLSACT, Rung.PACKET),
+    XdpMode.GENERIC: (Rung.GENERIC, Rung.TCX, Rung.CLSACT, Rung.PACKET),
+    XdpMode.TC: (Rung.TCX, Rung.CLSACT, Rung.PACKET),
+    XdpMode.USERSPACE: (Rung.PACKET,),
 }
+# What this rung cannot do, for status.
+_PACKET_LIMITS: Final = (
+    "answered by the herald's process: nothing while it is down, the kernel's own answers are not "
+    "dropped, packets to VIPs are not counted"
+)
 _TAKEN: Final = frozenset({errno.EBUSY, errno.EEXIST})
+_Said = tuple[RungReason, str]  # a reason and its detail
 
 
 @attrs.frozen
@@ -68,15 +77,6 @@ class Post:
     path: Path | None = None
 
 
-def check_mode(mode: XdpMode) -> None:
-    """Raise ApplyError for a mode that cannot be had."""
-    if mode not in _LADDERS:
-        raise ApplyError(
-            f"--xdp-mode {mode}: answering from user space (AF_PACKET) is not available yet; "
-            f"use one of {', '.join(_LADDERS)}"
-        )
-
-
 @attrs.define
 class Posts:
     """Every interface on which our program stands. `program` is what is attached."""
@@ -86,6 +86,7 @@ class Posts:
     mode: XdpMode
     program: Program
     state_dir: Path
+    taps: Taps
     by_ifindex: dict[int, Post] = attrs.field(factory=dict)
 
     def adopt(self) -> None:
@@ -137,7 +138,7 @@ class Posts:
         """
         post = self.by_ifindex.get(link.ifindex)
         if post is not None and post.rung is not Rung.NONE:
-            if not hooks.stands(self.libbpf, post.ifindex, post.rung, post.fd):
+            if not self._stands(post):
                 self._forget(post)
             elif not self._should_move(post, link, tags_hidden=tags_hidden):
                 if post.path is not None and not post.path.exists():
@@ -145,11 +146,18 @@ class Posts:
                 return post
         return self._climb(link, tags_hidden=tags_hidden)
 
+    def _stands(self, post: Post) -> bool:
+        if post.rung is Rung.PACKET:
+            return self.taps.stands(post.ifindex)
+        return hooks.stands(self.libbpf, post.ifindex, post.rung, post.fd)
+
     def _should_move(self, post: Post, link: Link, *, tags_hidden: bool) -> bool:
         if post.detail == _OTHER_MODE:
             return True
         if post.rung in _XDP:
             return tags_hidden
+        if post.rung is Rung.PACKET:  # any hook is better, if one is free by now
+            return self.mode is not XdpMode.USERSPACE
         gave_way = {RungReason.FOREIGN_PROGRAM, RungReason.VLAN_OFFLOAD}
         return (
             post.reason in gave_way
@@ -163,8 +171,8 @@ class Posts:
         if old is not None and old.rung in _XDP and not tags_hidden and self.mode is not XdpMode.TC:
             self._take_off(old)  # one XDP program an interface: a gap of microseconds
             old = None
-        post = self._best(link, tags_hidden=tags_hidden)
-        if old is not None and old.rung is not Rung.NONE:
+        post = self._best(link, old, tags_hidden=tags_hidden)
+        if old is not None and old.rung is not Rung.NONE and post is not old:
             if post.rung is Rung.NONE:
                 post = attrs.evolve(old, reason=post.reason, detail=post.detail)
             else:
@@ -177,24 +185,38 @@ class Posts:
         is_auto = self.mode is XdpMode.AUTO
         return RungReason.RUNG_UNPROVEN if is_auto else RungReason.REQUESTED
 
-    def _best(self, link: Link, *, tags_hidden: bool) -> Post:
+    def _best(self, link: Link, old: Post | None, *, tags_hidden: bool) -> Post:
+        """The highest rung that can be had; `old` itself when it stands there already."""
         foreign = hooks.xdp_program(self.libbpf, link.ifindex)
-        refusals: list[tuple[RungReason, str]] = []
+        refusals: list[_Said] = []
         for rung in _LADDERS[self.mode]:
             refusal = _refusal(link, rung, foreign, tags_hidden=tags_hidden)
             if refusal is None:
+                reasons = refusals or [(self._wish(), "")]
+                if old is not None and rung is old.rung:
+                    return self._stay(old, reasons)
                 try:
-                    return self._put_on(link.ifindex, rung, refusals or [(self._wish(), "")])
+                    return self._put_on(link.ifindex, rung, reasons)
                 except KernelError as exc:
                     refusal = _explain(rung, exc)
             refusals.append(refusal)
         return Post(link.ifindex, Rung.NONE, refusals[0][0], "; ".join(d for _, d in refusals))
 
-    def _put_on(self, ifindex: int, rung: Rung, reasons: list[tuple[RungReason, str]]) -> Post:
+    def _stay(self, post: Post, reasons: list[_Said]) -> Post:
+        post.reason, post.detail = reasons[0][0], _detail(post.rung, reasons)
+        if post.path is not None:
+            self._repin(post, PinName(post.ifindex, post.rung, self.mode, post.reason))
+        return post
+
+    def _put_on(self, ifindex: int, rung: Rung, reasons: list[_Said]) -> Post:
+        reason, detail = reasons[0][0], _detail(rung, reasons)
+        if rung is Rung.PACKET:
+            self.taps.put_on(ifindex)
+            return Post(ifindex, rung, reason, detail)
         if rung is Rung.CLSACT:
             self._make_clsact(ifindex)
         fd = hooks.put_on(self.libbpf, self.program, ifindex, rung)
-        post = Post(ifindex, rung, reasons[0][0], "; ".join(d for _, d in reasons if d), fd)
+        post = Post(ifindex, rung, reason, detail, fd)
         try:
             self._repin(post, PinName(ifindex, rung, self.mode, post.reason))
         except KernelError:
@@ -219,8 +241,9 @@ class Posts:
     def swap(self, program: Program) -> None:
         """Put another program in place of ours on every interface."""
         self.program = program
+        self.taps.program_fd = program.tc_fd
         for post in self.by_ifindex.values():
-            if post.rung is Rung.NONE:
+            if post.rung in {Rung.NONE, Rung.PACKET}:
                 continue
             post.fd = hooks.swap(self.libbpf, program, post.ifindex, post.rung, post.fd)
             if post.rung is Rung.CLSACT and post.path is not None:
@@ -235,7 +258,9 @@ class Posts:
             self._take_off(post)
 
     def _take_off(self, post: Post) -> None:
-        if post.rung is not Rung.NONE:
+        if post.rung is Rung.PACKET:
+            self.taps.take_off(post.ifindex)
+        elif post.rung is not Rung.NONE:
             hooks.take_off(self.libbpf, post.ifindex, post.rung, post.fd)
         self._forget(post)
 
@@ -252,14 +277,13 @@ class Posts:
             if post.fd >= 0:
                 os.close(post.fd)
         self.by_ifindex.clear()
+        self.taps.close()
 
 
 _OTHER_MODE: Final = "attached under another --xdp-mode"
 
 
-def _refusal(
-    link: Link, rung: Rung, foreign: int, *, tags_hidden: bool
-) -> tuple[RungReason, str] | None:
+def _refusal(link: Link, rung: Rung, foreign: int, *, tags_hidden: bool) -> _Said | None:
     if rung not in _XDP:
         return None
     if tags_hidden:
@@ -269,7 +293,12 @@ def _refusal(
     return None
 
 
-def _explain(rung: Rung, exc: KernelError) -> tuple[RungReason, str]:
+def _detail(rung: Rung, reasons: list[_Said]) -> str:
+    limits = [_PACKET_LIMITS] if rung is Rung.PACKET else []
+    return "; ".join([*limits, *(detail for _, detail in reasons if detail)])
+
+
+def _explain(rung: Rung, exc: KernelError) -> _Said:
     if exc.errno in _TAKEN:
         return RungReason.FOREIGN_PROGRAM, f"{rung}: {exc}"
     if exc.errno == errno.EPERM:

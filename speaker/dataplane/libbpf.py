@@ -109,6 +109,28 @@ class ProgInfo(ctypes.Structure):
     )
 
 
+class RunOpts(ctypes.Structure):
+    """`struct bpf_test_run_opts` of libbpf 1.1."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("data_in", ctypes.c_void_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
+
+
 _P = ctypes.c_void_p
 _I = ctypes.c_int
 _S = ctypes.c_char_p
@@ -137,6 +159,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),
     "bpf_map_lookup_batch": (_I, (_I, _P, _P, _P, _P, ctypes.POINTER(ctypes.c_uint32), _P)),
     "bpf_map_update_batch": (_I, (_I, _P, _P, ctypes.POINTER(ctypes.c_uint32), _P)),
+    "bpf_prog_test_run_opts": (_I, (_I, _P)),
     "bpf_link_create": (_I, (_I, _I, _I, _P)),
     "bpf_link_update": (_I, (_I, _I, _P)),
     "bpf_link_detach": (_I, (_I,)),

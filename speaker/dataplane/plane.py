@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from speaker.dataplane import bpffs, counters
-from speaker.dataplane.attach import Post, Posts, check_mode
+from speaker.dataplane.attach import Post, Posts
 from speaker.dataplane.cells import CellView
 from speaker.dataplane.entries import Rows
 from speaker.dataplane.errors import ApplyError
@@ -20,6 +20,7 @@ from speaker.dataplane.program import privileges
 from speaker.dataplane.settings import Settings
 from speaker.dataplane.spots import Spot, Wanted, place_names, plan_spots
 from speaker.dataplane.store import Store
+from speaker.dataplane.taps import Taps
 from speaker.dataplane.values import (
     Attachment,
     HeardVoice,
@@ -52,6 +53,7 @@ class DataPlane:
         plane.push_lease(now_ns=t)              # every beat
         while plane.pending: plane.step(s); await asyncio.sleep(0)
         loop.add_reader(plane.events_fd, ...)   # then read_events()
+        loop.add_reader(plane.packets_fd, ...)  # then answer_packets()
     """
 
     options: Options
@@ -84,9 +86,8 @@ class DataPlane:
 
         Attachments keep answering while the program is swapped. Cells still under a lease or hold
         are pushed (`adopted_lease`), so the seats in `adopted` are ours. Takes some 100 ms. Raises
-        ApplyError when bpffs, a capability or the object is missing, or the mode cannot be had.
+        ApplyError when bpffs, a capability or the object is missing.
         """
-        check_mode(options.mode)
         if missing := privileges():
             raise ApplyError(missing)
         settings = Settings(options.state_dir, options.manage_sysctls)
@@ -97,7 +98,8 @@ class DataPlane:
         pins = bpffs.Pins(options.bpffs)
         store = Store.open(libbpf, pins, options.object_path, options.slots)
         store.cells.least_epoch = least_epoch
-        posts = Posts(libbpf, pins, options.mode, store.program, options.state_dir)
+        taps = Taps(libbpf, store.program.tc_fd)
+        posts = Posts(libbpf, pins, options.mode, store.program, options.state_dir, taps)
         posts.adopt()
         alive = [
             cell.index
@@ -294,6 +296,7 @@ class DataPlane:
         A cell whose deadline had passed, or that the program suspended, is not pushed but returned
         (at every call until `enter`): its seats are lost.
         """
+        self._posts.taps.look(now_ns)
         cells, lost = self._store.cells, []
         for spot in self._writer.spots.values() if self._is_speaking else ():
             index = spot.attachment.cell
@@ -336,6 +339,21 @@ class DataPlane:
     def heard_beats(self) -> list[HeardBeat]:
         """Of every instance heard, on every cell; about a millisecond."""
         return self._store.heard.all()
+
+    # -- the last rung ---------------------------------------------------------------------------
+
+    @property
+    def packets_fd(self) -> int:
+        """A descriptor for add_reader: readable when `answer_packets` has something to do."""
+        return self._posts.taps.fileno()
+
+    def answer_packets(self) -> None:
+        """Answer what waits on interfaces of Rung.PACKET: a millisecond's worth, beats first."""
+        self._posts.taps.answer()
+
+    def packet_counts(self) -> Mapping[str, int]:
+        """What went wrong there: `packets_unsent`, `packets_failed`."""
+        return self._posts.taps.counts
 
     # -- what it did -----------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class Rung(enum.StrEnum):
     GENERIC = "generic"  # XDP on the skb
     TCX = "tcx"  # tc by bpf_link, kernel 6.6
     CLSACT = "clsact"  # tc filter of a clsact qdisc
+    PACKET = "userspace"  # no hook: the herald runs the program on frames of an AF_PACKET socket
     NONE = "none"  # nothing could be attached: this interface does not answer
 
 

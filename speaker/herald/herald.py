@@ -321,6 +321,7 @@ class Herald:
             self.segments.announced,
             self.plane.exits(),
             self.counts,
+            self.plane.packet_counts(),
             self.segments.counts,
             self.core.counters(),
             {} if gossip is None else gossip.counts,

@@ -1,36 +1,33 @@
 """AF_PACKET sockets: one to send whole frames on an interface, one to hear claims on it."""
 
 import contextlib
-import ctypes
 import socket
-import struct
 from typing import Final
 
 import attrs
 
+from speaker.dataplane import filters
+from speaker.dataplane.filters import JEQ, LDB, LDH, RET
 from speaker.herald.errors import LinkError
 from speaker.herald.frames import Claim, read_claim
 
 ETH_P_ALL: Final = 0x0003  # linux/if_ether.h
-SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
 PACKET_OUTGOING: Final = 4  # linux/if_packet.h
 FRAME_BYTES: Final = 2048
 FRAMES_A_TURN: Final = 64
 
-# Classic BPF (linux/filter.h): code, jump if true, jump if false, constant.
-_LDH, _LDB, _JEQ, _RET = 0x28, 0x30, 0x15, 0x06
 _CLAIMS: Final = (
-    (_LDH, 0, 0, 12),  # 0 EtherType
-    (_JEQ, 0, 2, 0x0806),  # 1 ARP, else 4
-    (_LDH, 0, 0, 20),  # 2 its operation
-    (_JEQ, 5, 6, 2),  # 3 a reply claims; a request of others is noise
-    (_JEQ, 0, 5, 0x86DD),  # 4 IPv6
-    (_LDB, 0, 0, 20),  # 5 next header
-    (_JEQ, 0, 3, 58),  # 6 ICMPv6
-    (_LDB, 0, 0, 54),  # 7 type
-    (_JEQ, 0, 1, 136),  # 8 neighbour advertisement
-    (_RET, 0, 0, FRAME_BYTES),  # 9 take it
-    (_RET, 0, 0, 0),  # 10 leave it
+    (LDH, 0, 0, 12),  # 0 EtherType
+    (JEQ, 0, 2, 0x0806),  # 1 ARP, else 4
+    (LDH, 0, 0, 20),  # 2 its operation
+    (JEQ, 5, 6, 2),  # 3 a reply claims; a request of others is noise
+    (JEQ, 0, 5, 0x86DD),  # 4 IPv6
+    (LDB, 0, 0, 20),  # 5 next header
+    (JEQ, 0, 3, 58),  # 6 ICMPv6
+    (LDB, 0, 0, 54),  # 7 type
+    (JEQ, 0, 1, 136),  # 8 neighbour advertisement
+    (RET, 0, 0, FRAME_BYTES),  # 9 take it
+    (RET, 0, 0, 0),  # 10 leave it
 )
 
 
@@ -97,17 +94,9 @@ def _open(interface: str, protocol: int) -> socket.socket:
         raise LinkError(f"raw socket: {exc.strerror}; need CAP_NET_RAW") from exc
     try:
         if protocol:
-            _attach_filter(sock)
+            filters.attach(sock, _CLAIMS)
         sock.bind((interface, protocol))
     except OSError as exc:
         sock.close()
         raise LinkError(f"raw socket on {interface}: {exc.strerror}") from exc
     return sock
-
-
-def _attach_filter(sock: socket.socket) -> None:
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _CLAIMS)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    # struct sock_fprog: count, padding, pointer
-    program = struct.pack("@HxxxxxxQ", len(_CLAIMS), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

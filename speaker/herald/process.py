@@ -87,6 +87,7 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
             loop.add_reader(herald.watcher.fileno(), herald.read_watcher)
             if herald.plane.events_fd >= 0:
                 loop.add_reader(herald.plane.events_fd, herald.read_voices)
+            loop.add_reader(herald.plane.packets_fd, herald.plane.answer_packets)
             realtime.settle()
             memory = realtime.anonymous_bytes()
             generation = herald.generation

@@ -19,7 +19,7 @@ import attrs
 
 from speaker.dataplane import layout
 from speaker.dataplane.layout import CellState, ExitReason, Voice, VoiceFlag
-from speaker.dataplane.libbpf import SAMPLE_FN, Libbpf
+from speaker.dataplane.libbpf import SAMPLE_FN, Libbpf, RunOpts
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = ROOT / "speaker" / "dataplane" / "objects"
@@ -51,28 +51,6 @@ _VERDICTS = {
 }
 
 
-class RunOpts(ctypes.Structure):
-    """`struct bpf_test_run_opts` of libbpf 1.1."""
-
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("data_in", ctypes.c_void_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
 @attrs.frozen
 class Outcome:
     """One frame's way: verdict, the frame as it left, mean nanoseconds per repeat."""
@@ -100,8 +78,6 @@ class BpfObject:
         Raises KernelError when the kernel refuses it.
         """
         bpf = Libbpf()
-        run = bpf.lib.bpf_prog_test_run_opts
-        run.restype, run.argtypes = ctypes.c_int, (ctypes.c_int, ctypes.c_void_p)
         path = str(OBJECTS / name).encode()
         handle = bpf.pointer(f"open {name}", "bpf_object__open_file", path, None)
         loaded = cls(bpf, handle)

@@ -2,9 +2,11 @@
 
 import itertools
 import re
+import select
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from speaker.dataplane.watcher import Watcher
 from tests.dataplane.net import Pair, compile_pass, inside, pair
 
 _NUMBERS = itertools.count(1)
+TURN_S = 0.01
 NO_EXCLUDES = (re.compile("^lo$"),)
 
 
@@ -32,29 +35,58 @@ def net(tmp_path: Path, pass_object: Path) -> Iterator[Pair]:
 
 @attrs.define
 class Herald:
-    """As little of a herald as the data plane needs."""
+    """As little of a herald as the data plane needs. `turning` answers beside the test's thread."""
 
     plane: DataPlane
     watcher: Watcher
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
 
     def sync(self, uppers: tuple[Link, ...] = ()) -> bool:
         """`uppers`: VLAN devices that a kernel with 8021q would list too."""
-        self.watcher.refresh()
-        links = (*self.watcher.links(), *uppers)
-        return self.plane.sync(links, now_ns=time.monotonic_ns())
+        with self.lock:
+            self.watcher.refresh()
+            links = (*self.watcher.links(), *uppers)
+            return self.plane.sync(links, now_ns=time.monotonic_ns())
 
     def beat(self) -> int:
-        return len(self.plane.push_lease(now_ns=time.monotonic_ns()))
+        with self.lock:
+            return len(self.plane.push_lease(now_ns=time.monotonic_ns()))
 
     def work(self) -> None:
         """All that waits."""
-        while self.plane.step(time.monotonic()):
-            self.beat()
+        with self.lock:
+            while self.plane.step(time.monotonic()):
+                self.beat()
 
     def put(self, vip: str, voice: Voice = Voice.HELD, interfaces: set[str] | None = None) -> None:
         names = None if interfaces is None else frozenset(interfaces)
-        self.plane.put([VipRow(ip_address(vip), voice, names)])
-        self.work()
+        with self.lock:
+            self.plane.put([VipRow(ip_address(vip), voice, names)])
+            self.work()
+
+    def turn(self) -> None:
+        """One turn of a herald's loop."""
+        if select.select([self.plane.packets_fd], [], [], TURN_S)[0]:
+            with self.lock:
+                self.plane.answer_packets()
+        self.beat()
+
+    @contextmanager
+    def turning(self) -> Iterator[None]:
+        """Turn in a thread, which is in the namespace that this one is in."""
+        stop = threading.Event()
+
+        def run() -> None:
+            while not stop.is_set():
+                self.turn()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 Start = Callable[..., Herald]
@@ -70,7 +102,8 @@ def started(net: Pair, options: Options) -> Iterator[Herald]:
         try:
             herald.sync()
             plane.enter(now_ns=time.monotonic_ns())
-            yield herald
+            with herald.turning() if options.mode is XdpMode.USERSPACE else nullcontext():
+                yield herald
         finally:
             plane.close()
             watcher.close()

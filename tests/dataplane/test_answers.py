@@ -14,6 +14,7 @@ MODES = [
     pytest.param(XdpMode.GENERIC, Rung.GENERIC, RungReason.REQUESTED, id="generic"),
     pytest.param(XdpMode.AUTO, Rung.GENERIC, RungReason.RUNG_UNPROVEN, id="auto"),
     pytest.param(XdpMode.TC, Rung.TCX, RungReason.REQUESTED, id="tc"),
+    pytest.param(XdpMode.USERSPACE, Rung.PACKET, RungReason.REQUESTED, id="userspace"),
 ]
 
 

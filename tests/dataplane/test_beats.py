@@ -28,7 +28,7 @@ pytestmark = pytest.mark.root
 KEYS = Keys(bytes(range(16)))
 NODE_LLADDR = bytes.fromhex("020000000001")
 REQUEST = BeatRequest(sender=77, target=0, seq=1, sent_ns=1, has_witness=True)
-MODES = [XdpMode.NATIVE, XdpMode.GENERIC, XdpMode.TC]
+MODES = [XdpMode.NATIVE, XdpMode.GENERIC, XdpMode.TC, XdpMode.USERSPACE]
 TIMEOUT_S = 2.0
 TICK_MS = 10  # the program's clock stands still for a tick
 

@@ -49,7 +49,7 @@ def ask_tagged(net: Pair, vip: str, vlan: int) -> bytes:
             return b""
 
 
-@pytest.mark.parametrize("mode", [XdpMode.NATIVE, XdpMode.TC])
+@pytest.mark.parametrize("mode", [XdpMode.NATIVE, XdpMode.TC, XdpMode.USERSPACE])
 def test_a_vlan_upper_answers_tagged(net: Pair, start: Start, mode: XdpMode) -> None:
     herald = start(mode)
     herald.sync((vlan_upper(herald),))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from speaker.dataplane import ApplyError, DataPlane, Options, XdpMode, cleanup
+from speaker.dataplane import ApplyError, DataPlane, Options, cleanup
 from tests.dataplane.conftest import Start
 from tests.dataplane.net import Pair
 
@@ -18,13 +18,6 @@ ROOT = Path(__file__).parents[2]
 
 def open_plane(options: Options) -> DataPlane:
     return DataPlane.open(options, instance_id=1, generation=1, now_ns=time.monotonic_ns())
-
-
-def test_userspace_is_not_to_be_had_yet(tmp_path: Path) -> None:
-    options = Options(bpffs=tmp_path / "bpf", state_dir=tmp_path, mode=XdpMode.USERSPACE)
-
-    with pytest.raises(ApplyError, match=r"--xdp-mode userspace: .* use one of auto, native"):
-        open_plane(options)
 
 
 def test_a_missing_object_says_how_to_build_it(net: Pair, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
  * held elsewhere, reports foreign voices, reflects and obeys beats of other nodes, counts packets
  * to VIPs, and passes all else untouched.
  * The same source is an XDP program and a tc program; user space attaches one of them per
- * interface and speaks to it through the maps of maps.h.
+ * interface and speaks to it through the maps of maps.h. A third program tries an interface out.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -353,6 +353,53 @@ SEC("xdp")
 int stentor_xdp(struct xdp_md *ctx)
 {
 	return xdp_respond(ctx);
+}
+
+/* A beat, by whatever carrier, and nothing else; EXIT_OTHER for that. */
+static __always_inline enum exit_reason respond_to_beat(struct frame *f)
+{
+	struct vlan_tag *tag;
+	struct ipv6hdr *ip6;
+	struct iphdr *ip;
+	__be16 proto;
+
+	f->eth = take(&f->at, sizeof(*f->eth));
+	if (!f->eth)
+		return EXIT_OTHER;
+	proto = load_proto(f->eth);
+	if (proto == bpf_htons(ETH_P_8021Q)) {
+		tag = take(&f->at, sizeof(*tag));
+		if (!tag)
+			return EXIT_OTHER;
+		f->vlan = bpf_ntohs(tag->tci) & VLAN_ID_MASK;
+		proto = tag->proto;
+	}
+	if (proto == bpf_htons(ETHERTYPE_BEAT))
+		return on_beat(f);
+	if (proto == bpf_htons(ETH_P_IP)) {
+		ip = take(&f->at, sizeof(*ip));
+		return ip && ip->protocol == NEXT_HEADER_UDP ? on_beat4(f, ip) : EXIT_OTHER;
+	}
+	if (proto != bpf_htons(ETH_P_IPV6))
+		return EXIT_OTHER;
+	ip6 = take(&f->at, sizeof(*ip6));
+	return ip6 && ip6->nexthdr == NEXT_HEADER_UDP ? on_beat6(f, ip6) : EXIT_OTHER;
+}
+
+/*
+ * What stands in native XDP until a peer has confirmed that XDP_TX from there arrives: beats go
+ * back, all else is for the tc program behind, which answers and counts. So nothing but beats is
+ * lost where it does not arrive, and no frame is counted twice.
+ */
+SEC("xdp")
+int stentor_trial(struct xdp_md *ctx)
+{
+	struct frame f = xdp_frame(ctx);
+
+	if (respond_to_beat(&f) != EXIT_BEAT_REFLECTED)
+		return XDP_PASS;
+	count_exit(EXIT_BEAT_REFLECTED);
+	return XDP_TX;
 }
 
 /* Bytes that must be linear: the longest message we read, with a tag. */

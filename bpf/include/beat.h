@@ -14,6 +14,7 @@ enum { BEAT_VERSION = 1, BEAT_REQUEST = 1, BEAT_REPLY = 2 };
 
 #define BEAT_HAS_WITNESS 1 /* flag: the sender has a witness of this segment */
 #define BEAT_CLAIMS	 2 /* flag: `claimed` holds the epoch of a fence record */
+#define BEAT_HEARS	 4 /* flag: the receiver's reflections reach the sender */
 
 /*
  * Integers in network order. The first five words are the asker's and come back as they were; the

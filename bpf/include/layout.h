@@ -110,7 +110,7 @@ struct heard {
 	__u64 heard_ns;	       /* CLOCK_MONOTONIC, coarse; written last */
 	__u64 sent_ns;	       /* of its request; requests that are no younger are not heard */
 	__u8 lladdr[ETH_ALEN]; /* it came from */
-	__u8 flags;	       /* BEAT_HAS_WITNESS, BEAT_CLAIMS */
+	__u8 flags;	       /* BEAT_HAS_WITNESS, BEAT_CLAIMS, BEAT_HEARS */
 	__u8 cell;	       /* it came to */
 };
 _Static_assert(sizeof(struct heard) == 32, "stride of heard_beats");

@@ -4,7 +4,7 @@ Beats on the wire: bytes to values and back. The C side is bpf/include/beat.h.
     offset  size  field
          0     4  magic, "STBT"
          4     1  version, 1
-         5     1  flags: 1 has_witness, 2 claims
+         5     1  flags: 1 has_witness, 2 claims, 4 hears
          6     2  zero
          8     4  claimed epoch, with the flag
         12     4  seq
@@ -63,6 +63,7 @@ class BeatType(enum.IntEnum):
 class _Flag(enum.IntFlag):
     HAS_WITNESS = 1
     CLAIMS = 2
+    HEARS = 4
 
 
 class BeatState(enum.IntEnum):
@@ -85,6 +86,7 @@ class BeatRequest:
     sent_ns: int  # grows from beat to beat of one instance; comes back
     has_witness: bool
     claimed: int | None = None  # epoch of the fence record that we act on
+    hears: bool = False  # its reflections reach us
 
 
 @attrs.frozen
@@ -143,6 +145,7 @@ def decode(octets: bytes, keys: Keys) -> BeatRequest | BeatReply:
         sent_ns=sent_ns,
         has_witness=bool(flags & _Flag.HAS_WITNESS),
         claimed=claimed if flags & _Flag.CLAIMS else None,
+        hears=bool(flags & _Flag.HEARS),
     )
     return asked if kind == BeatType.REQUEST else _decode_said(octets, asked)
 
@@ -175,6 +178,8 @@ def _pack_asked(request: BeatRequest) -> bytes:
     flags = _Flag.HAS_WITNESS if request.has_witness else _Flag(0)
     if request.claimed is not None:
         flags |= _Flag.CLAIMS
+    if request.hears:
+        flags |= _Flag.HEARS
     return _ASKED.pack(
         MAGIC, VERSION, flags, 0, request.claimed or 0, request.seq, request.sent_ns,
         request.sender, request.target,

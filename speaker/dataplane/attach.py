@@ -88,6 +88,8 @@ class Posts:
     state_dir: Path
     taps: Taps
     by_ifindex: dict[int, Post] = attrs.field(factory=dict)
+    trials: dict[int, int] = attrs.field(factory=dict)  # see trials.py: ifindex -> native link
+    _refused: dict[int, _Said] = attrs.field(factory=dict)  # native XDP, by auto
 
     def adopt(self) -> None:
         """Take over what an earlier process pinned, and swap its program for ours."""
@@ -156,6 +158,8 @@ class Posts:
             return True
         if post.rung in _XDP:
             return tags_hidden
+        if post.reason is RungReason.RUNG_UNPROVEN and post.ifindex not in self.trials:
+            return True  # a stand-in whose trial is over
         if post.rung is Rung.PACKET:  # any hook is better, if one is free by now
             return self.mode is not XdpMode.USERSPACE
         gave_way = {RungReason.FOREIGN_PROGRAM, RungReason.VLAN_OFFLOAD}
@@ -167,6 +171,7 @@ class Posts:
 
     def _climb(self, link: Link, *, tags_hidden: bool) -> Post:
         """Attach anew; what stood before goes only when the new one stands, if both can."""
+        self.end_trial(link.ifindex)
         old = self.by_ifindex.pop(link.ifindex, None)
         if old is not None and old.rung in _XDP and not tags_hidden and self.mode is not XdpMode.TC:
             self._take_off(old)  # one XDP program an interface: a gap of microseconds
@@ -188,7 +193,8 @@ class Posts:
     def _best(self, link: Link, old: Post | None, *, tags_hidden: bool) -> Post:
         """The highest rung that can be had; `old` itself when it stands there already."""
         foreign = hooks.xdp_program(self.libbpf, link.ifindex)
-        refusals: list[_Said] = []
+        refused = self._refused.get(link.ifindex)
+        refusals: list[_Said] = [] if refused is None else [refused]
         for rung in _LADDERS[self.mode]:
             refusal = _refusal(link, rung, foreign, tags_hidden=tags_hidden)
             if refusal is None:
@@ -251,8 +257,43 @@ class Posts:
                 if name is not None:
                     self._repin(post, name)
 
+    # -- trials ----------------------------------------------------------------------------------
+
+    def stand_in(self, ifindex: int) -> None:
+        """Let tc answer instead of generic XDP; raises KernelError, and all is as before."""
+        before, reasons = self.by_ifindex[ifindex], [(RungReason.RUNG_UNPROVEN, _ON_TRIAL)]
+        try:
+            post = self._put_on(ifindex, Rung.TCX, reasons)
+        except KernelError:
+            post = self._put_on(ifindex, Rung.CLSACT, reasons)
+        self.by_ifindex[ifindex] = post
+        self._take_off(before)
+
+    def refuse_native(self, ifindex: int, exc: KernelError) -> None:
+        """Remember why native XDP cannot be had."""
+        self._refused[ifindex] = _explain(Rung.NATIVE, exc)
+
+    def go_native(self, ifindex: int) -> None:
+        """The trial's link becomes the post; raises KernelError, and the stand-in stands."""
+        before, fd = self.by_ifindex[ifindex], self.trials[ifindex]
+        self.libbpf.link_update(fd, self.program.xdp_fd)
+        post = Post(ifindex, Rung.NATIVE, RungReason.PROVEN, "", fd)
+        self._repin(post, PinName(ifindex, post.rung, self.mode, post.reason))
+        del self.trials[ifindex]
+        self.by_ifindex[ifindex] = post
+        self._take_off(before)
+
+    def end_trial(self, ifindex: int) -> None:
+        """Take the trial off an interface, which may be gone or have none."""
+        fd = self.trials.pop(ifindex, None)
+        if fd is not None:
+            hooks.take_off(self.libbpf, ifindex, Rung.NATIVE, fd)
+            os.close(fd)
+
     def leave(self, ifindex: int) -> None:
         """Take our program off an interface, which may be gone."""
+        self.end_trial(ifindex)
+        self._refused.pop(ifindex, None)
         post = self.by_ifindex.pop(ifindex, None)
         if post is not None:
             self._take_off(post)
@@ -273,6 +314,9 @@ class Posts:
 
     def close(self) -> None:
         """Close descriptors; programs stay on by their pins."""
+        for fd in self.trials.values():
+            os.close(fd)
+        self.trials.clear()
         for post in self.by_ifindex.values():
             if post.fd >= 0:
                 os.close(post.fd)
@@ -280,6 +324,7 @@ class Posts:
         self.taps.close()
 
 
+_ON_TRIAL: Final = "native XDP on trial"
 _OTHER_MODE: Final = "attached under another --xdp-mode"
 
 

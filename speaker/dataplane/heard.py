@@ -8,6 +8,7 @@ from speaker.dataplane.layout import HEARD, MAX_HEARD, heard_index
 
 _HAS_WITNESS: Final = 1  # BEAT_HAS_WITNESS of bpf/include/beat.h
 _CLAIMS: Final = 2
+_HEARS: Final = 4
 
 
 @attrs.frozen
@@ -21,6 +22,7 @@ class HeardBeat:
     lladdr: bytes  # it came from
     has_witness: bool
     claims: bool
+    hears: bool  # our reflections reach it
 
 
 @attrs.define
@@ -51,5 +53,8 @@ class HeardBeats:
         found: dict[str, Any] = HEARD.unpack(octets)
         flags = found.pop("flags")
         return HeardBeat(
-            has_witness=bool(flags & _HAS_WITNESS), claims=bool(flags & _CLAIMS), **found
+            has_witness=bool(flags & _HAS_WITNESS),
+            claims=bool(flags & _CLAIMS),
+            hears=bool(flags & _HEARS),
+            **found,
         )

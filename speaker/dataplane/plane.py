@@ -21,6 +21,7 @@ from speaker.dataplane.settings import Settings
 from speaker.dataplane.spots import Spot, Wanted, place_names, plan_spots
 from speaker.dataplane.store import Store
 from speaker.dataplane.taps import Taps
+from speaker.dataplane.trials import Trials
 from speaker.dataplane.values import (
     Attachment,
     HeardVoice,
@@ -59,6 +60,7 @@ class DataPlane:
     options: Options
     instance_id: int
     generation: int
+    trials: Trials  # of native XDP
     adopted: tuple[VipRow, ...]  # VIPs found in the table; ours only if `adopted_lease`
     adopted_lease: bool
     _store: Store
@@ -114,6 +116,7 @@ class DataPlane:
             options=options,
             instance_id=instance_id,
             generation=generation,
+            trials=Trials(posts),
             adopted=tuple(Rows(writer.entries).values()),
             adopted_lease=bool(alive),
             store=store,

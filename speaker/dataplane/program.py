@@ -16,6 +16,7 @@ from speaker.dataplane.libbpf import Libbpf
 MAPS: Final = ("vips4", "vips6", "control", "cells", "heard_beats", "stats", "exits", "events")
 XDP_PROGRAM: Final = "stentor_xdp"
 TC_PROGRAM: Final = "stentor_tc"
+TRIAL_PROGRAM: Final = "stentor_trial"  # reflects beats, passes all else
 _PAGE: Final = mmap.PAGESIZE
 
 
@@ -40,6 +41,7 @@ class Program:
     sizes: Sizes
     xdp_fd: int
     tc_fd: int
+    trial_fd: int
     maps: dict[str, int]
     filter_fd: int  # of the map of bits that spares a bystander's packet the tables
     _handle: int
@@ -84,6 +86,7 @@ def load(libbpf: Libbpf, path: Path, sizes: Sizes, reuse: dict[str, int]) -> Pro
             sizes,
             _program_fd(libbpf, handle, XDP_PROGRAM),
             _program_fd(libbpf, handle, TC_PROGRAM),
+            _program_fd(libbpf, handle, TRIAL_PROGRAM),
             {name: _map_fd(libbpf, handle, name) for name in MAPS},
             libbpf.call(
                 "map .data.filter", "bpf_map__fd", _section(libbpf, handle, ".data.filter")

@@ -33,7 +33,7 @@ DEFAULT_EXCLUDES = (
 class XdpMode(enum.StrEnum):
     """`--xdp-mode`: where on the ladder to start."""
 
-    AUTO = "auto"  # the highest rung that is proven; until a peer proves native: generic
+    AUTO = "auto"  # native once a peer has confirmed a reflection by it; until then generic
     NATIVE = "native"
     GENERIC = "generic"
     TC = "tc"
@@ -55,6 +55,7 @@ class RungReason(enum.StrEnum):
     """Why an attachment is on its rung."""
 
     REQUESTED = "requested"  # the rung that --xdp-mode names
+    PROVEN = "proven"  # auto: a peer has confirmed reflections by native XDP
     RUNG_UNPROVEN = "rung_unproven"  # auto: no peer has confirmed a reflection by native XDP yet
     FOREIGN_PROGRAM = "foreign_program"  # a better rung is taken; the detail names the program
     NOT_SUPPORTED = "not_supported"  # driver or kernel refused a better rung; detail: errno

@@ -99,6 +99,7 @@ class SendBeat:
     seq: int
     has_witness: bool
     claimed: int | None = None
+    hears: bool = False  # its reflections reach us
 
 
 @attrs.frozen

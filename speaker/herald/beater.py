@@ -36,6 +36,8 @@ from stentor.logging import Log
 FRAMES_A_TURN: Final = 256
 FRAME_BYTES: Final = 256
 _HEADER_BYTES: Final = 14
+_TYPE_AT: Final = _HEADER_BYTES + 40  # speaker/beats/wire.py
+_REQUEST: Final = b"\1"
 
 
 @attrs.frozen
@@ -44,6 +46,13 @@ class _Wire:
 
     attachment: Attachment
     socket: socket.socket
+
+    def serves(self, attachment: Attachment) -> bool:
+        """Whether that is the same but for its rung: a change of rung costs no reflection."""
+        mine = self.attachment
+        return (mine.ifindex, mine.lladdr, mine.cell) == (
+            attachment.ifindex, attachment.lladdr, attachment.cell
+        )  # fmt: skip
 
 
 @attrs.define(eq=False)
@@ -71,8 +80,9 @@ class Beater:
 
     def sync(self, attachments: Mapping[str, Attachment]) -> None:
         """Follow the attached interfaces."""
-        for name in [n for n, w in self._wires.items() if attachments.get(n) != w.attachment]:
-            self._close(name)
+        for name, wire in list(self._wires.items()):
+            if name not in attachments or not wire.serves(attachments[name]):
+                self._close(name)
         for name, attachment in attachments.items():
             if name not in self._wires:
                 self._open(attachment)
@@ -132,6 +142,7 @@ class Beater:
             sent_ns=time.monotonic_ns(),
             has_witness=beat.has_witness,
             claimed=beat.claimed,
+            hears=beat.hears,
         )
         header = beat.lladdr + wire.attachment.lladdr + ETHERTYPE.to_bytes(2, "big")
         try:
@@ -156,8 +167,8 @@ class Beater:
         """Take one frame; returns whether it was a reflection of ours."""
         own, source = wire.attachment.lladdr, frame[6:12]
         node = self._nodes.get(source)
-        if node is None or frame[:6] != own:
-            return False
+        if node is None or frame[:6] != own or frame[_TYPE_AT : _TYPE_AT + 1] == _REQUEST:
+            return False  # its own beats are for the program, on every rung
         try:
             reply = decode(frame[_HEADER_BYTES:], self.keys)
         except DecodeError:

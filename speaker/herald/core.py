@@ -12,7 +12,7 @@ from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Claims
 from speaker.herald.docket import Docket
 from speaker.herald.exchange import Exchange
-from speaker.herald.facts import Claim, Hello, LinkFact, Message, State
+from speaker.herald.facts import Claim, Flag, Hello, LinkFact, Message, State
 from speaker.herald.hands import Hands
 from speaker.herald.hearsay import Hearsay
 from speaker.herald.ledger import Ledger
@@ -352,6 +352,23 @@ class HeraldCore:
         """The 64-bit instance id of a peer's herald, as cells and beats have it; 0 = unknown."""
         peer = self._world.peers.get(node)
         return int.from_bytes(peer.instance[:8], "little") if peer is not None else 0
+
+    # --- native XDP on trial
+
+    def set_trial(self, now: float, *, is_on: bool) -> None:
+        """Tell everybody that our reflections may be missing for a while, or no more."""
+        self._world.is_on_trial = is_on
+        self._settle(now)
+
+    def on_trial(self) -> frozenset[str]:
+        """Live peers that say so of themselves."""
+        peers = self._world.peers.values()
+        return frozenset(p.name for p in peers if p.is_alive and p.has(Flag.TRIAL))
+
+    def instances(self) -> list[int]:
+        """Live peers' heralds, as cells and beats name them."""
+        alive = [p.name for p in self._world.peers.values() if p.is_alive and p.instance]
+        return [self.instance_of(name) for name in alive]
 
     def _let_go(self, key: bytes) -> None:
         if (seat := self._docket.seats.get(key)) is not None:

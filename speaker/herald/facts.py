@@ -59,6 +59,7 @@ class Flag:
     AGENT_FRESH: Final = 4  # its policy process spoke within 5 s
     LINKED: Final = 8  # at least one attached interface with carrier
     WITNESS: Final = 16  # has a witness on its segment (with beats)
+    TRIAL: Final = 32  # tries native XDP out: its silence says nothing
 
 
 class Fence(msgspec.Struct, frozen=True, array_like=True):

@@ -32,9 +32,11 @@ from speaker.herald.frames import Vip
 from speaker.herald.memory import Memory
 from speaker.herald.performer import Performer, names
 from speaker.herald.reentry import Entry
+from speaker.herald.prover import Prover
 from speaker.herald.ring import MARKER, Ring
 from speaker.herald.segments import Segment, Segments
 from speaker.herald.server import LinkServer
+from speaker.herald.trial import Trial
 from stentor.logging import Log
 
 CLEARING_NS = 75_000_000_000  # longer than any address on lo lives by itself
@@ -63,6 +65,7 @@ class Herald:
     server: LinkServer = attrs.field(init=False)
     performer: Performer = attrs.field(init=False)
     memory: Memory = attrs.field(init=False)
+    prover: Prover = attrs.field(init=False)
     beater: Beater | None = None  # with --failover=beats
     counts: "Counter[str]" = attrs.field(factory=Counter)
     plan: link.Plan | None = None
@@ -79,6 +82,10 @@ class Herald:
     def __attrs_post_init__(self) -> None:
         self._tick_alarm = Alarm(self._tick)
         self._scan_alarm = Alarm(self.interfaces_changed)
+        self.prover = Prover(
+            Trial(self.settings.node), self.core, self.plane, self.interfaces_changed, self.log,
+            self.counts,
+        )  # fmt: skip
 
     # --- start and stop
 
@@ -191,7 +198,9 @@ class Herald:
         """Follow the kernel: attach, announce, and tell the core what must not be touched."""
         links = {each.name: each for each in self.watcher.links()}
         addresses = self.watcher.addresses()
-        self.plane.sync(tuple(links.values()), now_ns=time.monotonic_ns())
+        before = self.plane.attachments()
+        if self.plane.sync(tuple(links.values()), now_ns=time.monotonic_ns()):
+            self._tell_rungs(before)
         for warning in self.plane.take_warnings():
             self.log.warn("data_plane_warned", message=warning)
         self._scan_alarm.set(self._now() + SCAN_S)
@@ -212,6 +221,16 @@ class Herald:
         )
         self.settle()
         self.server.publish()
+
+    def _tell_rungs(self, before: tuple[Attachment, ...]) -> None:
+        known = {item.name: (item.rung, item.reason) for item in before}
+        for item in self.plane.attachments():
+            if known.get(item.name) != (item.rung, item.reason):
+                tell = self.log.warn if item.rung is Rung.NONE else self.log.info
+                tell(
+                    "rung_changed", interface=item.name, rung=item.rung.value,
+                    reason=item.reason.value, detail=item.detail,
+                )  # fmt: skip
 
     def claimed(self, vip: Vip, lladdr: bytes, interface: str) -> None:
         """Hear that another LLADDR answered our probe."""
@@ -250,6 +269,8 @@ class Herald:
             self.settle()
         if lost:
             self._enter_again(ifindexes)
+        else:
+            self.prover.look(self._now())
 
     def _enter_again(self, ifindexes: frozenset[int]) -> None:
         entry = self.core.may_enter(self._now())

@@ -34,7 +34,7 @@ from speaker.beats.vigil import RECENT_S, WATCHED, Standing, Vigil, watchers_of
 from speaker.herald.actions import Accuse, Action, Note, Probe, Send, SendBeat, Vip
 from speaker.herald.claims import Claims, to_vip
 from speaker.herald.docket import Docket
-from speaker.herald.facts import Claim, Fence, Word
+from speaker.herald.facts import Claim, Fence, Flag, Word
 from speaker.herald.hands import Hands
 from speaker.herald.ledger import Ledger
 from speaker.herald.peers import FRESH_S, Peer
@@ -109,13 +109,22 @@ class Sentry:
             self.survey(now)
         beats, silent = self.vigil.tick(now)
         for node in silent:
-            self._do(self.silence.missed(node, now), now)
+            if self._is_on_trial(node):
+                self.vigil.doubt(node)
+            else:
+                self._do(self.silence.missed(node, now), now)
         self._do(self.silence.tick(now), now)
         has_witness = self._has_witness(now)
         for node, seq in beats:
             if self._is_long_gone(node, now) and seq % RARELY:
                 continue
-            self._beat(node, seq, has_witness=has_witness, claimed=self.fences.claimed(node))
+            claimed = self.fences.claimed(node)
+            self._beat(node, seq, now, has_witness=has_witness, claimed=claimed)
+
+    def _is_on_trial(self, node: str) -> bool:
+        """Whether the silence of a node may be that of its native XDP alone."""
+        peer = self.world.peers.get(node)
+        return peer is not None and peer.has(Flag.TRIAL)
 
     def _is_long_gone(self, node: str, now: float) -> bool:
         peer = self.world.peers.get(node)
@@ -327,11 +336,14 @@ class Sentry:
         self.survey(now)
         watchee = self.vigil.watchees.get(node)
         if watchee is not None and node in self._lladdrs:
-            self._beat(node, watchee.seq, has_witness=self._has_witness(now), claimed=None)
+            self._beat(node, watchee.seq, now, has_witness=self._has_witness(now), claimed=None)
 
-    def _beat(self, node: str, seq: int, *, has_witness: bool, claimed: int | None) -> None:
+    def _beat(
+        self, node: str, seq: int, now: float, *, has_witness: bool, claimed: int | None
+    ) -> None:
         if (place := self._lladdrs.get(node)) is not None:
-            self.actions.append(SendBeat(node, *place, seq, has_witness, claimed))
+            hears = self.vigil.heard_within(node, RECENT_S, now)
+            self.actions.append(SendBeat(node, *place, seq, has_witness, claimed, hears))
 
     def _tell(self, node: str, nonce: int, *, acted: bool) -> None:
         own = self.world.own.node

@@ -34,6 +34,7 @@ class World:
     is_started: bool = False
     is_leaving: bool = False
     is_waiting: bool = False  # the data plane may not speak: see reentry.py
+    is_on_trial: bool = False
     is_duplicate: bool = False
     agent_at: float = -inf
     has_links: bool = False  # whether the interfaces were told yet
@@ -83,6 +84,8 @@ class World:
             flags |= Flag.AGENT_FRESH
         if self.links:
             flags |= Flag.LINKED
+        if self.is_on_trial:
+            flags |= Flag.TRIAL
         return flags
 
     def link_of(self, plan: PlannedSeat | None) -> Link | None:

@@ -30,6 +30,7 @@ requests = st.builds(
     seq=u32,
     sent_ns=u64,
     has_witness=st.booleans(),
+    hears=st.booleans(),
     claimed=st.none() | u32,
 )
 replies = st.builds(

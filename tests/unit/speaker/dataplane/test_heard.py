@@ -27,14 +27,14 @@ def test_nobody_was_heard_at_first() -> None:
     assert empty().of(1, 0) is None
 
 
-@given(senders, cells, st.integers(0, 3))
+@given(senders, cells, st.integers(0, 7))
 def test_what_the_program_noted_is_found(sender: int, cell: int, flags: int) -> None:
     notes = empty()
     by_program(notes, sender, cell, flags)
 
     expected = HeardBeat(
         sender=sender, cell=cell, heard_ns=5, sent_ns=6, lladdr=LLADDR,
-        has_witness=bool(flags & 1), claims=bool(flags & 2),
+        has_witness=bool(flags & 1), claims=bool(flags & 2), hears=bool(flags & 4),
     )  # fmt: skip
     assert notes.of(sender, cell) == expected
     assert notes.all() == [expected]

@@ -129,6 +129,47 @@ def test_a_fenced_node_that_still_answers_stays_silent_until_its_epoch_has_grown
     assert cores.holders() == ["n1"]
 
 
+def test_missing_reflections_of_a_node_on_trial_mean_nothing_even_without_a_witness() -> None:
+    """Its native XDP may swallow them; what answers for its seats is another program."""
+    cores = ring("n1", "n3")
+    cores.cores["n3"].set_trial(cores.now, is_on=True)
+    cores.watch(0.05)
+
+    cores.cells["n3"] = None
+    cores.watch(1.0)
+
+    assert cores.holders() == ["n3"]
+    assert cores.standing("n3") is Standing.UNPROVEN
+    assert "node_accused" not in cores.notes("n1")
+
+
+def test_after_its_trial_a_node_is_watched_as_ever() -> None:
+    cores = ring("n1", "n2", "n3")
+    cores.cores["n3"].set_trial(cores.now, is_on=True)
+    cores.watch(0.05)
+    cores.cells["n3"] = None
+    cores.watch(0.5)
+    cores.cells["n3"] = (BeatState.OWNING, 1)
+    cores.cores["n3"].set_trial(cores.now, is_on=False)
+    cores.watch(2.0)
+    assert cores.standing("n3") is Standing.HEARD
+
+    cores.lose("n3")
+    cores.watch(0.16)
+
+    assert cores.holders() in (["n1"], ["n2"])
+
+
+def test_beats_say_whether_the_reflections_of_their_receiver_arrive() -> None:
+    cores = ring("n1", "n3")
+    assert cores.beats[-1][1].hears
+
+    cores.cells["n3"] = None
+    cores.watch(0.1)
+
+    assert not cores.beats[-1][1].hears
+
+
 def test_without_a_witness_the_seat_is_taken_weakly_and_nobody_is_fenced() -> None:
     cores = ring("n1", "n3")
 

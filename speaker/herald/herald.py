@@ -31,8 +31,8 @@ from speaker.herald.core import Link as CoreLink
 from speaker.herald.frames import Vip
 from speaker.herald.memory import Memory
 from speaker.herald.performer import Performer, names
-from speaker.herald.reentry import Entry
 from speaker.herald.prover import Prover
+from speaker.herald.reentry import Entry
 from speaker.herald.ring import MARKER, Ring
 from speaker.herald.segments import Segment, Segments
 from speaker.herald.server import LinkServer

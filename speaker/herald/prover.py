@@ -65,6 +65,7 @@ class Prover:
                 case Step.PROVE:
                     trials.prove(ifindex)
                     trial.proven(now)
+                    self.log.info("rung_proven", interface=interface)
                 case Step.GIVE_UP:
                     self._fail(ifindex, now, "nobody has confirmed a reflection", interface)
         except ApplyError as exc:

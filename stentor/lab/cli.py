@@ -58,7 +58,7 @@ def lab(context: click.Context, directory: Path) -> None:
 @click.option("--no-router", is_flag=True, help="No default gateway.")
 @click.option(
     "--xdp-mode",
-    type=click.Choice(["auto", "native", "generic", "tc"]),
+    type=click.Choice(["auto", "native", "generic", "tc", "userspace"]),
     default="native",
     show_default=True,
     help="Given to the speakers.",

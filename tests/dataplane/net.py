@@ -117,11 +117,12 @@ def arp_request(target: str, vlan: int = 0) -> bytes:
 class Asker:
     """Asks for one VIP again and again from the client, and counts questions left unanswered."""
 
-    def __init__(self, client: str, vip: str) -> None:
+    def __init__(self, client: str, vip: str, request: bytes = b"") -> None:
+        """`request` is the question, where that of `arp_request` has a host's address."""
         with inside(client):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
             self._socket.bind(("eth0", ETH_P_ARP))
-        self._request = arp_request(vip)
+        self._request = request or arp_request(vip)
         self._answer_spa = socket.inet_aton(vip)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)

@@ -43,21 +43,25 @@ def keyed() -> Iterator[Watched]:
 
 @pytest.fixture
 def make_lab() -> Iterator[MakeLab]:
-    """Make labs that end with the test; keywords are those of Topology."""
+    """Make labs that end with the test; keywords are those of Topology, and `xdp_mode`."""
     with ExitStack() as stack:
 
-        def make(**fields: Any) -> Lab:
+        def make(*, xdp_mode: str = "native", **fields: Any) -> Lab:
             shape: dict[str, Any] = {"prefix": _prefix(), "directory": fresh_directory()} | fields
-            return stack.enter_context(running(Topology(**shape), wait=False))
+            made = running(Topology(**shape), wait=False, xdp_mode=xdp_mode)
+            return stack.enter_context(made)
 
         yield make
 
 
 @contextmanager
-def running(topology: Topology, *, wait: bool = True, keyed: bool = False) -> Iterator[Lab]:
+def running(
+    topology: Topology, *, wait: bool = True, keyed: bool = False, xdp_mode: str = "native"
+) -> Iterator[Lab]:
     """A lab inside the `with` block, whatever happens there."""
     Lab(topology).down()
-    lab = Lab(topology, speaker_flags=key_flags(topology.directory) if keyed else ())
+    flags = key_flags(topology.directory) if keyed else ()
+    lab = Lab(topology, xdp_mode, speaker_flags=flags)
     _made.append(lab)
     try:
         lab.up()

@@ -101,7 +101,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     type=click.Choice(XDP_MODES),
     default="auto",
     show_default=True,
-    help="Where to answer; auto stops at generic XDP until a peer has proven native XDP.",
+    help="Where to answer; auto goes native once a peer has confirmed that answers arrive.",
 )
 @options.state_dir
 @click.option(

@@ -99,12 +99,12 @@ class Herald:
             self._take_plan(self.memory.plan())
             self.plane.push_lease(now_ns=now_ns)
             self.core.adopt((AdoptedRow(r.vip, _core(r.voice), r.lladdr) for r in rows), now)
-            for row in rows:
-                if row.voice in {Voice.HELD, Voice.WEAK}:
-                    self.performer.resume(row)
         else:
             self.plane.speak_all([row.vip for row in rows], Voice.ELSEWHERE)
         self.interfaces_changed()
+        for row in rows if has_lease else ():  # on interfaces known by now: nothing is announced
+            if row.voice in {Voice.HELD, Voice.WEAK}:
+                self.performer.resume(row)
         if not has_lease:
             self.plane.enter(now_ns=now_ns)
         if self.plan is not None:

@@ -47,7 +47,6 @@ def test_between_nodes_the_counter_decides_and_only_the_winner_defends() -> None
         cores.begin(name, plan)
     cores.run(2.0)
     assert cores.holders() == ["n1", "n2"]
-    claim(cores, "n1", lladdr_of("n2"))
 
     cores.is_lost = lambda source, target: False
     cores.meet(*PAIR)
@@ -57,3 +56,13 @@ def test_between_nodes_the_counter_decides_and_only_the_winner_defends() -> None
     [loser] = set(PAIR) - {winner}
     assert cores.happened(winner, Defend) == [Defend(VIP)]
     assert cores.happened(loser, Defend) == []
+
+
+def test_a_node_of_the_ring_that_claims_is_not_defended_against_before_its_word() -> None:
+    cores = Cores(PAIR)
+    cores.start(seat(VIP, *PAIR))
+
+    claim(cores, "n1", lladdr_of("n2"))
+
+    assert cores.happened("n1", Defend) == []
+    assert "conflict_seen" in cores.notes("n1")

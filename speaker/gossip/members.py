@@ -24,11 +24,10 @@ class Node:
     incarnation: int
     state: NodeState
     since: float  # of the last change of state
+    endpoint: Endpoint = attrs.field(init=False)  # kept: text of an address costs 3 us
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where its gossip port is."""
-        return str(self.address), self.port
+    def __attrs_post_init__(self) -> None:
+        self.endpoint = str(self.address), self.port
 
     @property
     def is_gone(self) -> bool:
@@ -126,6 +125,7 @@ class NodeList:
         if self._by_endpoint.get(node.endpoint) is node:
             del self._by_endpoint[node.endpoint]
         node.raw_address, node.address, node.port = raw_address, address, port
+        node.endpoint = str(address), port
         self._by_endpoint[node.endpoint] = node
 
     def pick(self, count: int, accept: Callable[[Node], bool]) -> list[Node]:

@@ -268,6 +268,11 @@ class Swim:
         """The members that are alive or suspect, ourselves included, by name."""
         return tuple(member for member in self.members if member.is_up)
 
+    @property
+    def endpoints_up(self) -> frozenset[Endpoint]:
+        """Where those members are: what is asked ten times a second, without their snapshots."""
+        return frozenset(node.endpoint for node in self._membership.nodes if not node.is_gone)
+
     def member(self, name: str) -> Member | None:
         """Find a member by name."""
         node = self._membership.nodes.get(name)

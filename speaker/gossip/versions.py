@@ -33,20 +33,24 @@ def find_disagreement(remote: Iterable[Row], local: Iterable[Row]) -> str | None
     delegate; the current version of *every* node, dead ones included, has to lie within it. Rows
     without full versions count as current 0, and do not narrow the range.
     """
-    rows = [*((*row, "remote") for row in remote), *((*row, "local") for row in local)]
-    alive = [
-        versions
-        for _, state, versions, _ in rows
-        if state == NodeState.ALIVE and len(versions) >= VERSIONS_BYTES
-    ]
+    theirs, ours = tuple(remote), tuple(local)
+    # Hundreds of rows have one or two versions: compare those, and look for names only in anger
+    seen = {(state == NodeState.ALIVE, versions) for _, state, versions in (*theirs, *ours)}
+    alive = [v for is_alive, v in seen if is_alive and len(v) >= VERSIONS_BYTES]
     for what, low, high, current in (("protocol", 0, 1, 2), ("delegate", 3, 4, 5)):
         most_min = max(chain((0,), (versions[low] for versions in alive)))
         least_max = min(chain((255,), (versions[high] for versions in alive)))
-        for name, _, versions, side in rows:
-            version = versions[current] if len(versions) >= VERSIONS_BYTES else 0
-            if not most_min <= version <= least_max:
-                return (
-                    f"{side} node {name}: {what} version {version}, "
-                    f"the ring needs {most_min} to {least_max}"
-                )
+        spoilt = {v for _, v in seen if not most_min <= _current(v, current) <= least_max}
+        if not spoilt:
+            continue
+        sided = [*((*row, "remote") for row in theirs), *((*row, "local") for row in ours)]
+        name, version, side = next((n, v, s) for n, _, v, s in sided if v in spoilt)
+        return (
+            f"{side} node {name}: {what} version {_current(version, current)}, "
+            f"the ring needs {most_min} to {least_max}"
+        )
     return None
+
+
+def _current(versions: bytes, place: int) -> int:
+    return versions[place] if len(versions) >= VERSIONS_BYTES else 0

@@ -216,8 +216,8 @@ class Ring:
 
     # --- joining
 
-    def _up(self) -> list[Target]:
-        return [member.endpoint for member in self.members() if member.is_up]
+    def _up(self) -> frozenset[Target]:
+        return frozenset() if self.gossip is None else self.gossip.swim.endpoints_up
 
     async def _join(self, gossip: Gossip, target: Target) -> None:
         try:

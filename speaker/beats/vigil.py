@@ -13,6 +13,7 @@ Only who was HEARD can go missing: a node that has not reflected is judged by me
 
 import enum
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from hashlib import sha256
 from math import inf
 from typing import Final
@@ -28,7 +29,8 @@ LATE_S: Final = 0.008  # our own loop: what it could not look at in time counts 
 RECENT_S: Final = 2 * BEAT_S + REPLY_S  # who was heard so lately is a witness
 GREET_S: Final = 1.0  # between beats to a node that has never reflected
 WINDOW: Final = 16  # a reflection of a beat older than so many says nothing of today
-WIDE_S: Final = 0.5  # after a silence everybody is beaten for so long
+WIDE_S: Final = 0.5  # after a silence more of the ring is beaten for so long
+WIDE: Final = 16  # of hundreds these are enough to tell our own isolation from dead neighbours
 
 
 class Standing(enum.Enum):
@@ -55,23 +57,22 @@ EDGES: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
+def place_of(node: str) -> bytes:
+    """Where a node stands on the ring."""
+    return sha256(node.encode()).digest()
+
+
 def ring_after(own: str, nodes: Iterable[str], count: int = WATCHED) -> tuple[str, ...]:
     """The next `count` of `nodes` after `own` on the ring ordered by SHA-256 of the name."""
-    here = sha256(own.encode()).digest()
-    placed = sorted((sha256(n.encode()).digest(), n) for n in set(nodes) - {own})
-    after = [name for place, name in placed if place > here]
-    return tuple((after + [name for place, name in placed if place < here])[:count])
+    here = place_of(own)
+    after = sorted(set(nodes) - {own}, key=lambda n: (place_of(n) <= here, place_of(n)))
+    return tuple(after[:count])
 
 
 def watchers_of(accused: str, nodes: Collection[str]) -> tuple[str, ...]:
-    """Which of `nodes` watch the accused, nearest on the ring first."""
-    everybody = {*nodes, accused}
-    return tuple(
-        sorted(
-            (n for n in everybody - {accused} if accused in ring_after(n, everybody)),
-            key=lambda n: ring_after(n, everybody, len(everybody)).index(accused),
-        )
-    )
+    """Which of `nodes` watch the accused, nearest on the ring first: those just before it."""
+    return ring_after(accused, nodes, len(nodes))[: -WATCHED - 1 : -1]
 
 
 @attrs.define
@@ -124,7 +125,7 @@ class Vigil:
     def _choose(self, now: float) -> None:
         wanted = {*ring_after(self.own, self._known), *self._kept}
         if now < self._wide_until:
-            wanted |= self._known
+            wanted |= {*ring_after(self.own, self._known, WIDE)}
         wanted.discard(self.own)
         for node in self.watchees.keys() - wanted:
             del self.watchees[node]

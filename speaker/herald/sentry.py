@@ -183,10 +183,8 @@ class Sentry:
         peer = self.world.peers.get(node)
         if peer is None:
             return
-        vouched = any(
-            p.is_alive and p.hello is not None and (node, "") in p.hello.reflects
-            for p in self.world.peers.values()
-        )
+        is_new = self.vigil.standing(node) is Standing.UNPROVEN  # or each beat costs a look at all
+        vouched = is_new and self._is_vouched_for(node)
         if self.vigil.reflected(node, reflection.seq, now, vouched=vouched):
             self.actions.append(Note("beats_heard_again", {"name": node}))
             self.meet(peer, now)  # the first after three missed: both say their TAKEs at once
@@ -207,6 +205,12 @@ class Sentry:
         is_lost = reflection.state is not BeatState.SUSPENDED or now - since >= SUSPENDED_S
         if is_lost and peer.words.active and not self.silence.is_sentenced(node):
             self._do(self.silence.condemned(node, now), now)
+
+    def _is_vouched_for(self, node: str) -> bool:
+        return any(
+            p.is_alive and p.hello is not None and (node, "") in p.hello.reflects
+            for p in self.world.peers.values()
+        )
 
     def request_heard(self, node: str, now: float, *, has_witness: bool) -> None:
         """A verified beat of a node reached us: it lives, and if it has a witness it is heard."""

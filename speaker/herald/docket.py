@@ -36,6 +36,10 @@ class Docket:
         """Look at these seats when there is time."""
         self._idle.update(dict.fromkeys(keys))
 
+    def urge_waiting(self) -> None:
+        """Look now at the seats whose next holder may have become able."""
+        self.urge(key for key, seat in self.seats.items() if seat.to or seat.asked_by)
+
     def members_changed(self) -> None:
         """Look now at the seats that wait for a member, at the others in slices."""
         for key, seat in self.seats.items():

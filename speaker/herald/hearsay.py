@@ -70,14 +70,14 @@ class Hearsay:
             self.exchange.teller.greet(now, peer)
         if peer.hello is not None:
             self.exchange.meet(peer, now)
-        self.refresh()
+        self._refresh_of(peer)
 
     def updated(self, node: str, address: Vip, *, stentor: bool | None) -> None:
         """Address or Meta of a live member changed."""
         if node == self.world.own.node or (peer := self._peer(node)) is None:
             return
         peer.address, peer.marker = address, stentor
-        self.refresh()
+        self._refresh_of(peer)
 
     def left(self, node: str, now: float, *, dead: bool) -> None:
         """
@@ -97,7 +97,7 @@ class Hearsay:
             self.tasks.set(f"doubt:{node}", max(peer.heard_at + FRESH_S, now + AGAIN_S))
         else:
             self._lose(peer)
-        self.refresh()
+        self._refresh_of(peer)
 
     def conflicted(self, node: str, address: str) -> None:
         """The ring saw `node` at a second address."""
@@ -208,7 +208,7 @@ class Hearsay:
 
     def peer_turned(self, peer: Peer) -> None:
         """Flags, links or kind of a peer are others now."""
-        self.refresh()
+        self._refresh_of(peer)
 
     def hosts_changed(self) -> None:
         """A node has other addresses of its own now."""
@@ -239,7 +239,7 @@ class Hearsay:
             case "want":
                 self.exchange.want(peer, now)
             case "kind":
-                self.refresh()
+                self._refresh_of(peer)
             case "doubt" if not peer.is_member:
                 if peer.is_fresh(now) or self.is_beating(peer.name, now):
                     at = max(peer.heard_at + FRESH_S, now + AGAIN_S)  # or it rounds to now for ever
@@ -257,6 +257,23 @@ class Hearsay:
         if self.world.refresh_peers():
             self.docket.members_changed()
         self.hosts_changed()
+
+    def _refresh_of(self, peer: Peer) -> None:
+        """
+        This one may have changed.
+
+        One more that can answer changes no seat but those that wait for somebody, and its own: when
+        hundreds start at once, all seats were else looked at for each of them.
+        """
+        world = self.world
+        alive, able, foreigners = world.alive, world.able, world.foreigners
+        if world.refresh_peer(peer):
+            if alive <= world.alive and able <= world.able and foreigners == world.foreigners:
+                self.docket.urge_waiting()
+                self.docket.urge(key for key, word in peer.words.by_seat.items() if word.claim)
+            else:
+                self.docket.members_changed()
+        self.docket.urge(world.refresh_untouchable_of(peer))
 
     # --- how
 
@@ -279,7 +296,7 @@ class Hearsay:
 
     def _bury(self, peer: Peer) -> None:
         """Nothing that a member said counts any more."""
-        self.refresh()
+        self._refresh_of(peer)
         keys = [key for key, word in peer.words.by_seat.items() if word.claim]
         peer.words.clear()
         for key in keys:

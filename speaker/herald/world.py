@@ -47,6 +47,7 @@ class World:
     )  # by memberlist or by our own ears, and not found silent by beats
     able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
+    _touched: dict[str, frozenset[bytes]] = attrs.field(factory=dict)  # addresses of each peer
     _unclear_at: float = -inf
     _unclear: bool = False
 
@@ -65,13 +66,33 @@ class World:
         self.foreigners = frozenset(p.name for p in peers if p.is_foreign(self.now))
         return before != (self.listed, self.alive, self.able, self.foreigners)
 
+    def refresh_peer(self, peer: Peer) -> bool:
+        """The same when nothing but this peer can have changed: of hundreds one looks at one."""
+        before = self.alive, self.able, self.foreigners
+        name, is_alive = peer.name, peer.is_alive
+        self.listed = _with(self.listed, name, is_in=is_alive)
+        self.alive = _with(self.alive, name, is_in=is_alive and not peer.silenced)
+        self.able = _with(self.able, name, is_in=peer.is_able)
+        self.foreigners = _with(self.foreigners, name, is_in=peer.is_foreign(self.now))
+        return before != (self.alive, self.able, self.foreigners)
+
     def refresh_untouchable(self) -> frozenset[bytes]:
         """Recompute the addresses never to be touched; returns those that became so or ceased."""
         before = self.untouchable
-        members = (p.address.packed for p in self.peers.values() if p.address and p.is_alive)
-        hosts = (p.hosts for p in self.peers.values())
-        self.untouchable = self.own.hosts.union(self.next_hops, members, *hosts)
+        for peer in self.peers.values():
+            self._touched[peer.name] = _addresses(peer)
+        self.untouchable = self.own.hosts.union(self.next_hops, *self._touched.values())
         return before ^ self.untouchable
+
+    def refresh_untouchable_of(self, peer: Peer) -> frozenset[bytes]:
+        """The same when nothing but this peer can have changed."""
+        before, now = self._touched.get(peer.name, frozenset()), _addresses(peer)
+        if not before <= now:
+            return self.refresh_untouchable()  # another may have the address too
+        self._touched[peer.name] = now
+        added = now - before - self.untouchable
+        self.untouchable |= added
+        return added
 
     def flags(self) -> int:
         """What our hello says."""
@@ -139,6 +160,17 @@ class World:
             if peer.hello is not None and any(ln.lladdr == lladdr for ln in peer.hello.links):
                 return peer.name
         return None
+
+
+def _with(names: frozenset[str], name: str, *, is_in: bool) -> frozenset[str]:
+    if (name in names) is is_in:
+        return names
+    return names | {name} if is_in else names - {name}
+
+
+def _addresses(peer: Peer) -> frozenset[bytes]:
+    """What no VIP may be: the address of a live member, and of what its host has besides."""
+    return peer.hosts | {peer.address.packed} if peer.address and peer.is_alive else peer.hosts
 
 
 __all__ = ["Claim", "Link", "Vip", "World"]

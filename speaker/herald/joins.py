@@ -22,6 +22,7 @@ RETRY_S = (1.0, *(2.0,) * 10, 4.0, 8.0, 10.0)
 REJOIN_S = 60.0
 LONELY_S = 2.0
 FAILURES_TO_SETTLE = 2
+FIRST_AT_ONCE = 10  # of those never tried: whoever answers names the rest of hundreds
 
 
 @attrs.define
@@ -44,17 +45,25 @@ class Joins:
         self._courses = {t: self._courses.get(t) or _Course() for t in dict.fromkeys(targets)}
 
     def due(self, now: float, members: Iterable[Target]) -> list[Target]:
-        """Return whom to try now; `note` is owed for each. `members` are those up in the ring."""
+        """
+        Return whom to try now; `note` is owed for each. `members` are those up in the ring.
+
+        Of targets that were never tried only a few, so that a node that starts does not exchange
+        state with hundreds at once: ask again in a tenth of a second.
+        """
         known = frozenset(members)
-        due = [
-            target
-            for target, course in self._courses.items()
-            if target not in known
-            and not course.is_pending
-            and self._next_try(course, is_lonely=len(known) < 2) <= now
-        ]
-        for target in due:
-            self._courses[target].is_pending = True
+        due, fresh = [], 0
+        for target, course in self._courses.items():
+            if target in known or course.is_pending:
+                continue
+            if self._next_try(course, is_lonely=len(known) < 2) > now:
+                continue
+            if not course.failures and not course.has_merged:
+                fresh += 1
+                if fresh > FIRST_AT_ONCE:
+                    continue
+            course.is_pending = True
+            due.append(target)
         return due
 
     def next_due(self, members: Iterable[Target]) -> float:

@@ -1,6 +1,6 @@
 """Whom the herald tries to join, and when its start has waited long enough."""
 
-from speaker.herald.joins import LONELY_S, REJOIN_S, RETRY_S, Joins
+from speaker.herald.joins import FIRST_AT_ONCE, LONELY_S, REJOIN_S, RETRY_S, Joins
 
 A, B = ("192.0.2.1", 7946), ("192.0.2.2", 7946)
 OTHERS = [("192.0.2.7", 7946), ("192.0.2.8", 7946)]
@@ -104,3 +104,23 @@ def test_a_sign_of_life_makes_every_target_due_that_is_no_member() -> None:
     subject.hurry(START + 0.1)
 
     assert subject.due(START + 0.1, [*OTHERS, B]) == [A]
+
+
+def test_of_hundreds_a_few_are_tried_first_as_they_name_the_rest() -> None:
+    subject = joins(*((f"192.0.2.{i}", 7946) for i in range(200)))
+
+    first = subject.due(START, [])
+    second = subject.due(START + 0.1, [])
+
+    assert (len(first), len(second)) == (FIRST_AT_ONCE, FIRST_AT_ONCE)
+    assert set(first).isdisjoint(second)
+
+
+def test_what_was_named_by_others_is_not_tried() -> None:
+    targets = [(f"192.0.2.{i}", 7946) for i in range(200)]
+    subject = joins(*targets)
+    for target in subject.due(START, []):
+        subject.note(target, merged=True, now=START)
+
+    assert subject.due(START + 0.1, targets) == []
+    assert subject.is_settled(targets)

@@ -86,6 +86,14 @@ class Send:
 
 
 @attrs.frozen
+class SendAll:
+    """Send the same payload to several members, in this order: as many Sends, in one value."""
+
+    nodes: tuple[str, ...]
+    payload: bytes
+
+
+@attrs.frozen
 class SendBeat:
     """
     Send one beat to the program of `node`, whose LLADDR is six octets, out of `interface`.
@@ -153,6 +161,7 @@ Action: TypeAlias = (
     | Quiet
     | Probe
     | Send
+    | SendAll
     | SendBeat
     | Broadcast
     | Rejoin

@@ -34,6 +34,7 @@ from speaker.herald.teller import Author, OwnFacts, Teller, hosts_digest
 
 _WANT_AFTER_S = 0.2  # words under way explain a difference for so long
 _WANT_AGAIN_S = 0.5
+_PASSED_ON = 48  # members of hundreds that pass one hello on: the others get four copies each
 _WHOLE_GAP_S = 0.15  # a peer that wants all seats gets them at most so often
 
 
@@ -157,7 +158,9 @@ class Exchange:
 
     def _pass_on(self, hello: Hello, payload: bytes) -> None:
         peer = self.peers.get(hello.node)
-        if peer is not None and peer.hello is hello:
+        if peer is None or peer.hello is not hello:
+            return
+        if len(self.peers) <= _PASSED_ON or self.rng.random() * len(self.peers) < _PASSED_ON:
             self.actions.append(Broadcast(payload, f"hello/{hello.node}"))
 
     def _hear_seats(self, seats: Seats, now: float) -> None:

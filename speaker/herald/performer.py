@@ -19,6 +19,7 @@ from speaker.herald.actions import (
     Quiet,
     Rejoin,
     Send,
+    SendAll,
     SendBeat,
     Speak,
     Unlist,
@@ -107,6 +108,9 @@ class Performer:
                 self.segments.probe(vip, self.interfaces.get(vip))
             case Send(node, payload):
                 self.ring.send(node, payload)
+            case SendAll(nodes, payload):
+                for node in nodes:
+                    self.ring.send(node, payload)
             case SendBeat():
                 self.send_beat(action)
             case Broadcast(payload, key):

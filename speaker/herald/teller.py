@@ -6,7 +6,7 @@ from itertools import islice
 
 import attrs
 
-from speaker.herald.actions import Action, Broadcast, Send
+from speaker.herald.actions import Action, Broadcast, Send, SendAll
 from speaker.herald.agenda import Agenda
 from speaker.herald.claims import Words
 from speaker.herald.facts import (
@@ -160,10 +160,9 @@ class Teller:
             self.actions.append(Send(only.name, encode(self.hello(now))))
             return
         hello = self.hello(now)
-        payload = encode(hello)
-        for name, peer in sorted(self.peers.items()):
-            if peer.is_alive and not peer.is_foreign(now):
-                self.actions.append(Send(name, payload))
+        audience = [n for n, p in self.peers.items() if p.is_alive and not p.is_foreign(now)]
+        if audience:
+            self.actions.append(SendAll(tuple(sorted(audience)), encode(hello)))
         self.agenda.set("hello", now + HELLO_S * self.rng.uniform(0.9, 1.1))
         fixed = _lasting(hello)
         if self._told is None or _lasting(self._told) != fixed:
@@ -239,7 +238,12 @@ class Teller:
 
 
 def _lasting(hello: Hello) -> tuple[object, ...]:
-    """What is worth gossiping: everything but the numbers that change by themselves."""
+    """
+    What is worth gossiping: everything but the numbers that change by themselves.
+
+    Fence records are not: everybody soon has each of them, from the verdict or from any hello, and
+    a ring in which all gossip that they have it too passes N hellos on to N members for one death.
+    """
     return (
         hello.instance,
         hello.flags,
@@ -247,5 +251,4 @@ def _lasting(hello: Hello) -> tuple[object, ...]:
         hello.digest,
         hello.hosts,
         hello.links,
-        hello.fences,
     )

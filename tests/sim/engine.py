@@ -24,6 +24,11 @@ class Engine:
         self._asked += 1
         heapq.heappush(self._queue, (max(when, self.now), self._asked, action, args))
 
+    @property
+    def asked(self) -> int:
+        """How many actions have been asked for."""
+        return self._asked
+
     def run(self, until: float) -> None:
         """Run everything up to and at `until`."""
         queue, still = self._queue, 0

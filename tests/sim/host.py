@@ -37,6 +37,7 @@ from speaker.herald.actions import (
     Probe,
     Rejoin,
     Send,
+    SendAll,
     SendBeat,
     Speak,
     Unlist,
@@ -65,6 +66,9 @@ class Wires(Protocol):
     def exchange(self, source: str, output: ExchangeState) -> None:
         """Carry a push/pull."""
 
+    def send_all(self, host: "Host", action: SendAll) -> None:
+        """Carry one user message to several members."""
+
     def stream_ping(self, source: str, output: PingOverStream) -> None:
         """Carry a ping by stream."""
 
@@ -74,8 +78,11 @@ class Wires(Protocol):
     def beat(self, source: str, beat: SendBeat) -> None:
         """Carry a beat to a data plane, and its reflection back."""
 
-    def beats_matter(self) -> bool:
-        """Whether beats could tell anybody anything new."""
+    def beats_matter(self, host: "Host") -> bool:
+        """Whether beats of this host could tell anybody anything new."""
+
+    def refresh(self, host: "Host") -> None:
+        """Its herald is about to act: let it know what was left out for brevity."""
 
     def announced(self, source: str, vip: Vip) -> None:
         """A GARP or unsolicited NA goes out."""
@@ -101,6 +108,7 @@ class Herald:
     born_at: float
     joins: Joins
     is_settled: bool = False
+    may_settle: bool = True  # a member or an attempt to join came since it was looked at
     join_at: float = -inf  # when join targets are looked at next
     why: dict[Vip, str] = attrs.field(factory=dict)
     saved_version: int = -1
@@ -293,6 +301,7 @@ class Host:
             if len(self.backlog) < BACKLOG:
                 self.backlog.append((what, args))
             return
+        self.wires.refresh(self)
         _INPUTS[what](self, herald, *args)
         self._after()
 
@@ -334,9 +343,12 @@ class Host:
                     self._joined(herald, output)
                 case _:
                     self._member(core, output, now)
-        if not herald.is_settled and herald.joins.is_settled(self._up(herald)):
-            herald.is_settled = True
-            core.join_settled(now)
+                    herald.may_settle = True
+        if herald.may_settle and not herald.is_settled:
+            herald.may_settle = False
+            herald.is_settled = herald.joins.is_settled(self._up(herald))
+            if herald.is_settled:
+                core.join_settled(now)
 
     @staticmethod
     def _member(core: HeraldCore, output: Output, now: float) -> None:
@@ -355,11 +367,12 @@ class Host:
     def _joined(self, herald: Herald, output: MergeDone | MergeFailed) -> None:
         merged, now = isinstance(output, MergeDone), self.wires.engine.now
         herald.joins.note(output.to, merged=merged, now=now)
+        herald.may_settle = True
         self._join_later(herald)
 
     @staticmethod
-    def _up(herald: Herald) -> list[Endpoint]:
-        return [member.endpoint for member in herald.swim.up]
+    def _up(herald: Herald) -> frozenset[Endpoint]:
+        return herald.swim.endpoints_up
 
     def _join(self, herald: Herald) -> None:
         """Try the join targets that are due; a frozen herald does so when it runs again."""
@@ -412,6 +425,8 @@ class Host:
                 self.wires.probe(self.name, action.vip)
             case Send():
                 self.do(swim.send_user(action.node, action.payload))
+            case SendAll():
+                self.wires.send_all(self, action)
             case SendBeat():
                 self.wires.beat(self.name, action)
             case Broadcast():
@@ -442,7 +457,7 @@ class Host:
             self.wires.engine.at(self.wake_at, self._wake, herald, self.wake_at)
 
     def _next_beat(self, herald: Herald) -> float:
-        if not self.beats or not self.wires.beats_matter():
+        if not self.beats or not self.wires.beats_matter(self):
             return inf
         return max(herald.core.sentry.next_wakeup(), self.beats_from)
 
@@ -463,6 +478,7 @@ class Host:
         now = self.wires.engine.now
         if not self.runs:
             return  # _thaw looks again
+        self.wires.refresh(self)
         herald.core.tick(now)
         self._act()
         if self.herald is herald and now >= self._next_beat(herald):

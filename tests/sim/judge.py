@@ -130,7 +130,7 @@ class Judge:
     def member_gone(self, host: str, text: str) -> None:
         """A herald was told that a member died or left."""
         for name in self.world.names:
-            if f"'node': '{name}'" in text:
+            if f"'name': '{name}'" in text:
                 self.gone[host, name] = self.world.engine.now
 
     def look_at_all(self) -> None:

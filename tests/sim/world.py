@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from speaker.beats.vigil import BEAT_S, WATCHED
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
-from speaker.herald.actions import SendBeat, Vip
+from speaker.herald.actions import SendAll, SendBeat, Vip
 from speaker.herald.core import PlannedSeat
 from speaker.herald.sentry import Reflection
 from tests.sim.engine import Engine
@@ -105,7 +105,10 @@ class World:
 
     # --- beats
 
-    def beats_matter(self) -> bool:
+    def refresh(self, host: Host) -> None:
+        """Nothing is left out but beats, and all wake at once."""
+
+    def beats_matter(self, host: Host) -> bool:
         """Whether anything is or was lately amiss; else beats are left out, as they would be."""
         now = self.engine.now
         if not self.beats or self.sleeps:
@@ -183,6 +186,13 @@ class World:
             self.engine.at(
                 self.engine.now + flight, target.receive, output.messages, self._endpoints[source]
             )
+
+    def send_all(self, host: Host, action: SendAll) -> None:
+        """Carry one user message to several members."""
+        herald = host.herald
+        assert herald is not None
+        for node in action.nodes:
+            host.do(herald.swim.send_user(node, action.payload))
 
     def exchange(self, source: str, output: ExchangeState) -> None:
         """Carry a push/pull: there, and the answer back."""

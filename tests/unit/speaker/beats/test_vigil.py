@@ -12,6 +12,7 @@ from speaker.beats.vigil import (
     PROOF,
     REPLY_S,
     WATCHED,
+    WIDE,
     Standing,
     Vigil,
     ring_after,
@@ -204,6 +205,28 @@ def test_after_a_silence_everybody_is_beaten_for_a_witness() -> None:
     assert set(night.vigil.watchees) == set(names)
     night.run(2.0, *names)
     assert len(night.vigil.watchees) == WATCHED
+
+
+def test_in_a_large_ring_some_more_are_beaten_for_a_witness() -> None:
+    names = tuple(f"n{i}" for i in range(200))
+    night = Night(*names)
+    night.run(1.0, *names)
+
+    night.run(0.12)
+
+    assert set(night.vigil.watchees) == set(ring_after("me", names, WIDE))
+
+
+def test_watchers_are_the_same_seen_from_either_side() -> None:
+    names = tuple(f"n{i}" for i in range(30))
+
+    for accused in names:
+        watching = {name for name in names if accused in ring_after(name, names)}
+        assert watching == set(watchers_of(accused, names))
+        nearest = [
+            ring_after(name, names, 30).index(accused) for name in watchers_of(accused, names)
+        ]
+        assert nearest == sorted(nearest)
 
 
 def test_a_kept_node_is_beaten_wherever_it_stands() -> None:

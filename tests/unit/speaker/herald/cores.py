@@ -17,6 +17,7 @@ from speaker.herald.actions import (
     Probe,
     Rejoin,
     Send,
+    SendAll,
     Speak,
     Unlist,
     Vip,
@@ -183,6 +184,11 @@ class Cores:
         core, table = self.cores[name], self.tables[name]
         while actions := core.take_actions():
             for action in actions:
+                if isinstance(action, SendAll):  # recorded as the Sends that it stands for
+                    for node in action.nodes:
+                        self.done[name].append((self.now, Send(node, action.payload)))
+                        self._send(name, node, action.payload)
+                    continue
                 self.done[name].append((self.now, action))
                 match action:
                     case Speak():

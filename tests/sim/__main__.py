@@ -1,7 +1,9 @@
 """
 Play many random runs and say what they showed: python -m tests.sim --nodes 5 --runs 2000 --seed 1
 
-Exit status 1 when an invariant broke; `--run K --trace` plays one run again, line by line.
+Exit status 1 when an invariant broke; `--run K --trace` plays one run again, line by line. With
+`--hours H` it plays hours of one large cluster instead: tests/sim/long.py; there `--episode K
+--trace` plays one part again.
 """
 
 import argparse
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from tests.sim import hours
 from tests.sim.run import Outcome, run_number
 
 
@@ -18,11 +21,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--nodes", type=int, default=5)
-    parser.add_argument("--vips", type=int, default=4)
+    parser.add_argument("--vips", type=int, help="4, or 20 with --hours")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run", type=int, help="only this one")
-    parser.add_argument("--trace", action="store_true", help="print every event of --run")
+    parser.add_argument("--hours", type=float, help="of one cluster, instead of short runs")
+    parser.add_argument("--episode", type=int, help="only this one of --hours")
+    parser.add_argument("--trace", action="store_true", help="print every event of it")
     parser.add_argument("--failover", choices=("beats", "memberlist"), default="beats")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args(arguments)
@@ -83,6 +88,10 @@ def report(outcomes: Iterable[Outcome], seed: int) -> bool:
 def main() -> int:
     """Play and report."""
     options = parse(sys.argv[1:])
+    if options.vips is None:
+        options.vips = 4 if options.hours is None else 20
+    if options.hours is not None:
+        return 0 if hours.run(options) else 1
     return 0 if report(play(options), options.seed) else 1
 
 

@@ -120,7 +120,8 @@ class LargeWorld(World):
             if alive is not self._alive[name]:  # a beating herald would see it within the second
                 self._alive[name] = alive
                 sentry.survey(now)
-            if sentry.silence.next_wakeup() == inf and sentry.vigil.watchees.keys() == watched:
+            is_quiet = sentry.silence.next_wakeup() == inf and not host.is_waiting
+            if is_quiet and sentry.vigil.watchees.keys() == watched:
                 return False
             del self.dozing[name]
             self._roused_at[name] = now
@@ -139,7 +140,7 @@ class LargeWorld(World):
         herald, segment = host.herald, self.segment
         if not self.leaves_out or segment.loss or segment.delay_s > DELAY_S:
             return False
-        if herald is None or not host.runs or host.table.is_suspended:
+        if herald is None or not host.runs or host.is_waiting:
             return False
         sentry = herald.core.sentry
         watchees = sentry.vigil.watchees
@@ -165,9 +166,10 @@ class LargeWorld(World):
             is_strange = watchee.standing is Standing.UNPROVEN and not watchee.in_a_row
             return is_strange or sentry.silence.is_sentenced(watchee.node)
         if target.runs:
-            is_well = not table.is_suspended and not table.has_expired
             is_heard = watchee.standing is Standing.HEARD and watchee.in_a_row >= PROOF
-            return is_well and is_heard and sentry.fences.claimed(watchee.node) is None
+            return (
+                is_heard and not target.is_waiting and sentry.fences.claimed(watchee.node) is None
+            )
         peer = host.herald.core._world.peers.get(watchee.node)
         is_over = table.reflect(None, self.engine.now)[0] in {
             BeatState.EXPIRED,
@@ -266,7 +268,7 @@ class LargeWorld(World):
 
     def _is_at_rest(self, host: Host) -> bool:
         herald = host.herald
-        if herald is None or not host.runs or not host.carrier or host.agent_silent:
+        if herald is None or not host.runs or not host.carrier or host.is_waiting:
             return False
         core, membership = herald.core, herald.swim._membership
         others = len(self.hosts) - 1

@@ -64,22 +64,27 @@ def is_reflected(net: Pair) -> bool:
             return False
 
 
-def more(asker: Asker, count: int = 20) -> None:
-    """Wait until so many more questions were asked."""
+def more(asker: Asker, herald: Herald, count: int = 20) -> None:
+    """Wait until so many more questions were asked; the herald beats meanwhile."""
     goal = asker.asked + count
-    eventually(lambda: asker.asked, until=lambda n: n >= goal, within_s=DEADLINES.answered)
+
+    def asked() -> int:
+        herald.beat()
+        return asker.asked
+
+    eventually(asked, until=lambda n: n >= goal, within_s=DEADLINES.answered)
 
 
 def test_a_proven_interface_goes_native_with_no_question_missed(net: Pair, herald: Herald) -> None:
     with Asker(net.client, VIP) as asker:
-        more(asker)
+        more(asker, herald)
         ifindex = begin(herald)
         on_trial = standing(herald)
-        more(asker)
+        more(asker, herald)
         assert is_reflected(net)
         herald.plane.trials.prove(ifindex)
         herald.sync()
-        more(asker)
+        more(asker, herald)
 
     assert (on_trial.rung, on_trial.detail) == (Rung.TCX, "native XDP on trial")
     proven = standing(herald)
@@ -93,13 +98,13 @@ def test_where_native_xdp_vanishes_only_beats_do(net: Pair, herald: Herald) -> N
     net.in_client("ip", "link", "set", "dev", "eth0", "xdpdrv", "off")
     assert is_reflected(net)
     with Asker(net.client, VIP) as asker:
-        more(asker)
+        more(asker, herald)
         ifindex = begin(herald)
-        more(asker)
+        more(asker, herald)
         reflected_on_trial = is_reflected(net)
         herald.plane.trials.give_up(ifindex)
         herald.sync()
-        more(asker)
+        more(asker, herald)
 
     back = standing(herald)
     assert (back.rung, back.reason) == (Rung.GENERIC, RungReason.RUNG_UNPROVEN)
@@ -143,11 +148,10 @@ def test_a_trial_ends_with_its_process_and_the_next_one_goes_on(
 ) -> None:
     with Asker(net.client, VIP) as asker:
         begin(herald)
-        more(asker)
+        more(asker, herald)
         herald.plane.close()
-        more(asker)
         second = start(XdpMode.AUTO)
-        more(asker)
+        more(asker, second)
 
     after = standing(second)
     assert (after.rung, after.reason) == (Rung.GENERIC, RungReason.RUNG_UNPROVEN)
@@ -157,9 +161,11 @@ def test_a_trial_ends_with_its_process_and_the_next_one_goes_on(
 
 def test_a_proof_outlives_the_process(net: Pair, start: Start, herald: Herald) -> None:
     herald.plane.trials.prove(begin(herald))
+    herald.beat()
     herald.plane.close()
 
     second = start(XdpMode.AUTO)
+    second.beat()
 
     after = standing(second)
     assert (after.rung, after.reason) == (Rung.NATIVE, RungReason.PROVEN)

@@ -263,12 +263,14 @@ class Hearsay:
         This one may have changed.
 
         One more that can answer changes no seat but those that wait for somebody, and its own: when
-        hundreds start at once, all seats were else looked at for each of them.
+        hundreds start at once, all seats were else looked at for each of them. In a mixed ring it
+        may be the new owner of any seat, and a doubted death makes another one so.
         """
         world = self.world
         alive, able, foreigners = world.alive, world.able, world.foreigners
         if world.refresh_peer(peer):
-            if alive <= world.alive and able <= world.able and foreigners == world.foreigners:
+            is_pure = not foreigners and not world.foreigners
+            if is_pure and alive <= world.alive and able <= world.able:
                 self.docket.urge_waiting()
                 self.docket.urge(key for key, word in peer.words.by_seat.items() if word.claim)
             else:

@@ -68,13 +68,13 @@ class World:
 
     def refresh_peer(self, peer: Peer) -> bool:
         """The same when nothing but this peer can have changed: of hundreds one looks at one."""
-        before = self.alive, self.able, self.foreigners
+        before = self.listed, self.alive, self.able, self.foreigners
         name, is_alive = peer.name, peer.is_alive
-        self.listed = _with(self.listed, name, is_in=is_alive)
+        self.listed = _with(self.listed, name, is_in=peer.is_member)
         self.alive = _with(self.alive, name, is_in=is_alive and not peer.silenced)
         self.able = _with(self.able, name, is_in=peer.is_able)
         self.foreigners = _with(self.foreigners, name, is_in=peer.is_foreign(self.now))
-        return before != (self.alive, self.able, self.foreigners)
+        return before != (self.listed, self.alive, self.able, self.foreigners)
 
     def refresh_untouchable(self) -> frozenset[bytes]:
         """Recompute the addresses never to be touched; returns those that became so or ceased."""

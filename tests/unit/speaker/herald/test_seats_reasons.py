@@ -113,6 +113,25 @@ def test_a_herald_that_restarts_in_a_mixed_ring_goes_on_answering_while_it_meets
     assert {(a.vip, a.voice) for a in said} <= {(VIP6, Voice.ELSEWHERE)}
 
 
+def test_in_a_mixed_ring_a_death_is_believed_when_memberlist_says_so() -> None:
+    """The others elect by memberlist alone: whoever doubted would leave the VIP unanswered."""
+    cores = Cores(PAIR)
+    cores.start(seat(VIP, "n1", "n2", "n9"))
+    for name in PAIR:
+        cores.cores[name].member_joined("n9", address_of("n9"), cores.now, stentor=False)
+        cores._carry_out(name)
+    cores.run(2.0)
+    assert cores.holders() == ["n1"]
+    del cores.cores["n1"]
+    cores.tables["n1"] = {}
+
+    cores.gone("n1", dead=True)
+    cores.run(0.01)
+
+    assert "member_death_doubted" in cores.notes("n2")
+    assert cores.holders() == ["n2"]
+
+
 def test_in_a_mixed_ring_a_better_candidate_takes_without_asking() -> None:
     """A MetalLB speaker would not ask either; both follow the members they see."""
     cores = Cores(PAIR)

@@ -5,6 +5,7 @@ All of them are untagged Ethernet II, unpadded: the driver pads ARP to 60 octets
 """
 
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
@@ -35,6 +36,10 @@ NA_OVERRIDE = 0x20000000  # flags word: R S O, RFC 4861 §4.4
 TLLAO = b"\x02\x01"  # option type 2, one unit of eight octets, RFC 4861 §4.6.1
 IPV6_HEADER_BYTES = 40
 ND_FIXED_BYTES = 24  # type, code, checksum, flags, target
+GARP_BYTES = ETH_HEADER_BYTES + ARP_BYTES
+NA_BYTES = ETH_HEADER_BYTES + IPV6_HEADER_BYTES + ND_FIXED_BYTES + 8  # and its TLLAO
+_ARP_SPA_AT = ETH_HEADER_BYTES + 14
+_NA_CHECKSUM_AT = ETH_HEADER_BYTES + IPV6_HEADER_BYTES + 2
 
 
 @attrs.frozen
@@ -45,16 +50,71 @@ class Claim:
     lladdr: bytes
 
 
-def announcements(vip: Vip, lladdr: bytes, source: IPv6Address | None) -> tuple[bytes, ...]:
+@attrs.frozen
+class Rounds:
     """
-    Build one round of frames that tell a segment `vip` is at `lladdr`.
+    Rounds of frames that tell a segment where VIPs are: forms with the VIPs filled in.
 
     IPv4: a gratuitous request and reply. IPv6: one unsolicited NA from `source`, the interface's
     link-local address, or from the VIP itself where the interface has none.
     """
-    if isinstance(vip, IPv4Address):
-        return garp_request(vip, lladdr), garp_reply(vip, lladdr)
-    return (unsolicited_na(vip, lladdr, source or vip),)
+
+    lladdr: bytes
+    source: IPv6Address | None
+    _request: bytes = attrs.field(init=False)  # up to its first VIP
+    _reply: bytes = attrs.field(init=False)
+    _advert: bytes = attrs.field(init=False)  # up to its checksum
+    _sum: int = attrs.field(init=False)  # of all that the checksum covers but the target
+
+    @_request.default
+    def _make_request(self) -> bytes:
+        return garp_request(IPv4Address(0), self.lladdr)[:_ARP_SPA_AT]
+
+    @_reply.default
+    def _make_reply(self) -> bytes:
+        return garp_reply(IPv4Address(0), self.lladdr)[:_ARP_SPA_AT]
+
+    @_advert.default
+    def _make_advert(self) -> bytes:
+        source = self.source or IPv6Address(0)
+        return unsolicited_na(IPv6Address(0), self.lladdr, source)[:_NA_CHECKSUM_AT]
+
+    @_sum.default
+    def _make_sum(self) -> int:
+        body = struct.pack(">I", NA_OVERRIDE) + UNSPECIFIED + TLLAO + self.lladdr
+        source = self.source or IPv6Address(0)
+        return -_checksum(NA_TYPE, body, source.packed, ALL_NODES) % 0xFFFF
+
+    def garps(self, vips: Iterable[IPv4Address]) -> bytes:
+        """A request and a reply for each VIP, of GARP_BYTES each."""
+        request, reply, lladdr = self._request, self._reply, self.lladdr
+        return b"".join(
+            [
+                b"".join((request, vip, NO_LLADDR, vip, reply, vip, lladdr, vip))
+                for vip in [each.packed for each in vips]
+            ]
+        )
+
+    def adverts(self, vips: Iterable[IPv6Address]) -> bytes:
+        """An unsolicited NA for each VIP, of NA_BYTES each."""
+        if self.source is None:
+            return b"".join([unsolicited_na(vip, self.lladdr, vip) for vip in vips])
+        head, base = self._advert, self._sum
+        flags, tail = struct.pack(">I", NA_OVERRIDE), TLLAO + self.lladdr
+        return b"".join(
+            [
+                b"".join(
+                    (
+                        head,
+                        (-(base + int(vip)) % 0xFFFF).to_bytes(2, "big"),
+                        flags,
+                        vip.packed,
+                        tail,
+                    )
+                )
+                for vip in vips
+            ]
+        )
 
 
 def probe(vip: Vip, lladdr: bytes) -> bytes:

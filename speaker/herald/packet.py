@@ -8,6 +8,7 @@ import attrs
 
 from speaker.dataplane import filters
 from speaker.dataplane.filters import JEQ, LDB, LDH, RET
+from speaker.herald.batch import Batch
 from speaker.herald.errors import LinkError
 from speaker.herald.frames import Claim, read_claim
 
@@ -36,6 +37,7 @@ class FrameSocket:
     """Sends frames on one interface; hears nothing."""
 
     _socket: socket.socket
+    _batch: Batch | None = None
 
     @classmethod
     def open(cls, interface: str) -> "FrameSocket":
@@ -49,6 +51,18 @@ class FrameSocket:
         except OSError:
             return False
         return True
+
+    def send_all(self, frames: bytes, frame_bytes: int) -> int:
+        """
+        Send `frames`, one behind the other and each of `frame_bytes`; returns how many were sent.
+
+        It ends where the interface is down or gone or its queue is full.
+        """
+        if not frames:
+            return 0
+        if self._batch is None:
+            self._batch = Batch()
+        return self._batch.send(self._socket.fileno(), frames, frame_bytes)
 
     def close(self) -> None:
         """Close the socket."""

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
 import attrs
@@ -12,11 +12,11 @@ import attrs
 from speaker.herald.alarm import Alarm
 from speaker.herald.announce import Announcer, TokenBucket
 from speaker.herald.errors import LinkError
-from speaker.herald.frames import Vip, announcements, probe
+from speaker.herald.frames import GARP_BYTES, NA_BYTES, Rounds, Vip, probe
 from speaker.herald.packet import ClaimSocket, FrameSocket
 from stentor.logging import Log
 
-VIPS_A_TURN = 128  # some 1 ms of sending, then the loop comes round
+VIPS_A_TURN = 256  # some 1 ms of sending, then the loop comes round
 LISTEN_S = 0.5  # answers to a probe come within microseconds, from a busy host in some 100 ms
 
 
@@ -149,15 +149,26 @@ class Segments:
     # --- announcements
 
     def _pump(self, voice: _Voice) -> None:
-        segment = voice.segment
-        for vip in voice.announcer.due(self._now(), VIPS_A_TURN):
-            for frame in announcements(vip, segment.lladdr, segment.link_local):
-                if segment.carrier and voice.socket.send(frame):
-                    self.counts["announce_frames"] += 1
-                    self.announced[vip] += 1
-                else:
-                    self.counts["announce_failed"] += 1
+        vips = list(voice.announcer.due(self._now(), VIPS_A_TURN))
+        if vips:
+            v4 = [vip for vip in vips if isinstance(vip, IPv4Address)]
+            v6 = [vip for vip in vips if isinstance(vip, IPv6Address)]
+            rounds = Rounds(voice.segment.lladdr, voice.segment.link_local)
+            self._send(voice, v4, rounds.garps(v4), GARP_BYTES)
+            self._send(voice, v6, rounds.adverts(v6), NA_BYTES)
         voice.pump.set(voice.announcer.next_due(self._now()))
+
+    def _send(self, voice: _Voice, vips: Sequence[Vip], frames: bytes, frame_bytes: int) -> None:
+        """Send the round of some VIPs of one family, and count."""
+        if not vips:
+            return
+        count = len(frames) // frame_bytes
+        sent = voice.socket.send_all(frames, frame_bytes) if voice.segment.carrier else 0
+        self.counts["announce_frames"] += sent
+        self.counts["announce_failed"] += count - sent
+        each = count // len(vips)
+        for vip in vips[: sent // each]:
+            self.announced[vip] += each
 
     # --- claims
 

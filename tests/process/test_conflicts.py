@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from speaker.herald.announce import BACKOFF_S
-from speaker.herald.frames import Vip, announcements
+from speaker.herald.frames import Vip, garp_reply, garp_request, unsolicited_na
 from speaker.herald.hands import DEFEND_S
 from stentor.lab.topology import INTERFACE
 from tests.bpf.netns import standing_in
@@ -35,7 +35,10 @@ class Intruder:
 
     def claim(self, times: int = 1, per_s: int = 1) -> None:
         """A GARP request and reply, or an unsolicited NA, over and over."""
-        frames = announcements(self.vip, STRANGER, IPv6Address(CLIENT6))
+        if isinstance(self.vip, IPv4Address):
+            frames = [form(self.vip, STRANGER) for form in (garp_request, garp_reply)]
+        else:
+            frames = [unsolicited_na(self.vip, STRANGER, IPv6Address(CLIENT6))]
         began = time.monotonic()
         for number in range(times):
             while time.monotonic() < began + number / per_s:

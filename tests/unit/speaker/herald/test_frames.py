@@ -17,6 +17,11 @@ LINK_LOCAL = IPv6Address("fe80::a001")
 ETHERTYPE_AT_12_ARP = bytes(12) + frames.ETHERTYPE_ARP + frames.ARP_ETHERNET_IPV4
 NA_START = frames.unsolicited_na(VIP6, LLADDR, LINK_LOCAL)[:56]
 LLADDRS = st.binary(min_size=6, max_size=6)
+GARPS = (frames.garp_request, frames.garp_reply)
+ANNOUNCEMENTS = [
+    *((VIP4, form(VIP4, LLADDR)) for form in GARPS),
+    (VIP6, frames.unsolicited_na(VIP6, LLADDR, LINK_LOCAL)),
+]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,8 @@ def test_frame_is_built_from_its_named_fields(frame: bytes, golden: str) -> None
 
 @given(vip=st.ip_addresses(v=4), lladdr=LLADDRS)
 def test_scapy_reads_both_announcements_of_an_ipv4_vip(vip: IPv4Address, lladdr: bytes) -> None:
-    request, reply = (Ether(raw)[ARP] for raw in frames.announcements(vip, lladdr, LINK_LOCAL))
+    pair = frames.garp_request(vip, lladdr), frames.garp_reply(vip, lladdr)
+    request, reply = (Ether(raw)[ARP] for raw in pair)
 
     assert (request.op, reply.op) == (1, 2)
     for arp in (request, reply):
@@ -104,15 +110,42 @@ def checksum_by_scapy(packet: IPv6, message: ICMPv6ND_NA | ICMPv6ND_NS) -> int:
 
 
 def test_an_ipv6_vip_is_announced_from_itself_where_the_interface_has_no_link_local() -> None:
-    [frame] = frames.announcements(VIP6, LLADDR, None)
+    frame = frames.Rounds(LLADDR, None).adverts([VIP6])
 
     assert str(VIP6) == Ether(frame)[IPv6].src
 
 
-@pytest.mark.parametrize("vip", [VIP4, VIP6])
-def test_an_announcement_claims_the_vip(vip: frames.Vip) -> None:
-    for frame in frames.announcements(vip, LLADDR, LINK_LOCAL):
-        assert frames.Claim(vip, LLADDR) == frames.read_claim(frame)
+@given(vips=st.lists(st.ip_addresses(v=4), max_size=9), lladdr=LLADDRS)
+def test_a_round_is_a_garp_request_and_reply_for_each_vip(
+    vips: list[IPv4Address], lladdr: bytes
+) -> None:
+    one_by_one = [form(vip, lladdr) for vip in vips for form in GARPS]
+
+    sent = frames.Rounds(lladdr, LINK_LOCAL).garps(vips)
+
+    assert len(sent) == len(one_by_one) * frames.GARP_BYTES
+    assert sent == b"".join(one_by_one)
+
+
+@given(
+    vips=st.lists(st.ip_addresses(v=6), max_size=9),
+    lladdr=LLADDRS,
+    source=st.none() | st.ip_addresses(v=6),
+)
+def test_a_round_is_an_advertisement_for_each_vip(
+    vips: list[IPv6Address], lladdr: bytes, source: IPv6Address | None
+) -> None:
+    one_by_one = [frames.unsolicited_na(vip, lladdr, source or vip) for vip in vips]
+
+    sent = frames.Rounds(lladdr, source).adverts(vips)
+
+    assert len(sent) == len(one_by_one) * frames.NA_BYTES
+    assert sent == b"".join(one_by_one)
+
+
+@pytest.mark.parametrize(("vip", "frame"), ANNOUNCEMENTS)
+def test_an_announcement_claims_the_vip(vip: frames.Vip, frame: bytes) -> None:
+    assert frames.Claim(vip, LLADDR) == frames.read_claim(frame)
 
 
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
@@ -127,9 +160,8 @@ def test_an_advertisement_without_tllao_claims_its_ethernet_source() -> None:
     assert frames.Claim(VIP6, LLADDR) == frames.read_claim(frame)
 
 
-@pytest.mark.parametrize("vip", [VIP4, VIP6])
-def test_a_frame_one_octet_short_claims_nothing(vip: frames.Vip) -> None:
-    whole = frames.announcements(vip, LLADDR, LINK_LOCAL)[0]
+@pytest.mark.parametrize(("vip", "whole"), ANNOUNCEMENTS)
+def test_a_frame_one_octet_short_claims_nothing(vip: frames.Vip, whole: bytes) -> None:
     least = whole if isinstance(vip, IPv4Address) else whole[:-8]
 
     assert frames.read_claim(least[:-1]) is None

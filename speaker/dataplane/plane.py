@@ -1,7 +1,7 @@
 """The data plane as the herald sees it: VIPs in, answers by the kernel, counters and events out."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -11,6 +11,7 @@ from speaker.dataplane.cells import CellView
 from speaker.dataplane.entries import Rows
 from speaker.dataplane.errors import ApplyError
 from speaker.dataplane.events import Events
+from speaker.dataplane.hasher import Hasher
 from speaker.dataplane.heard import HeardBeat
 from speaker.dataplane.interfaces import Choice, Link, Refusal, choose
 from speaker.dataplane.layout import CellState, Voice
@@ -72,6 +73,7 @@ class DataPlane:
     _choice: Choice = attrs.field(factory=lambda: Choice((), {}))
     _names: dict[int, str] = attrs.field(factory=dict)
     _is_speaking: bool = False
+    _hasher: Hasher | None = None
 
     @classmethod
     def open(
@@ -335,6 +337,15 @@ class DataPlane:
         """
         self._store.cells.set_keys(slots, is_open=is_open)
 
+    def hasher(self, instead: Callable[[bytes, bytes], bytes]) -> Callable[[bytes, bytes], bytes]:
+        """SipHash-2-4 (key, message) by the kernel; `instead` itself where it will not do that."""
+        try:
+            self._hasher = Hasher.open(self._store.libbpf, instead)
+        except ApplyError as exc:
+            self._settings.warnings.append(f"{exc}: beats are signed in Python")
+            return instead
+        return self._hasher
+
     def heard_beat(self, sender: int, cell: int) -> HeardBeat | None:
         """The last verified request of instance `sender` on a cell; reads memory only."""
         return self._store.heard.of(sender, cell)
@@ -387,5 +398,7 @@ class DataPlane:
     def close(self) -> None:
         """Let go of descriptors and memory. Program, table and answers stay in the kernel."""
         self._events.close()
+        if self._hasher is not None:
+            self._hasher.close()
         self._posts.close()
         self._store.close()

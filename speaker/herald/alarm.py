@@ -20,6 +20,8 @@ class Alarm:
 
     def set(self, when: float | None) -> None:
         """Ring at `when`, in the past = as soon as possible, instead of when set before; or not."""
+        if self._handle is not None and self._handle.when() == when:
+            return
         self.cancel()
         if when is not None:
             self._handle = asyncio.get_running_loop().call_at(when, self._ring)

@@ -2,7 +2,9 @@
 Beats on the wire: sent by AF_PACKET on each attached interface, reflected by the peers' programs.
 
 Reflections are read before the sentry judges, so that a late loop counts no beat as missed that
-came back in time. What the peers' own beats tell is read from the program's memory.
+came back in time. While the sentry is calm they wait in their sockets until then: with three peers
+a waking for each would be most of what beats cost. What the peers' own beats tell is read from the
+program's memory.
 """
 
 import asyncio
@@ -70,13 +72,18 @@ class Beater:
     settle: Callable[[], None]
     log: Log
     counts: "Counter[str]"
+    beaten: Callable[[], None] = lambda: None  # called after whatever woke us
     _wires: dict[str, _Wire] = attrs.field(factory=dict)
     _nodes: dict[bytes, str] = attrs.field(factory=dict)  # by LLADDR that was sent a beat
     _alarm: Alarm = attrs.field(init=False)
     _due: float = inf
+    _is_heeding: bool = False  # whether a reflection wakes the loop
+    _sent_ns: int = 0  # of the round of beats that is being sent; 0: none is
+    _signed: tuple[BeatRequest, bytes] | None = None  # beats of a round are alike
 
     def __attrs_post_init__(self) -> None:
         self._alarm = Alarm(self._tick)
+        self.core.sentry.look = self._look
 
     def sync(self, attachments: Mapping[str, Attachment]) -> None:
         """Follow the attached interfaces."""
@@ -103,12 +110,27 @@ class Beater:
             self.log.warn("beats_unusable", interface=attachment.name, message=str(exc))
             return
         self._wires[attachment.name] = wire = _Wire(attachment, sock)
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._read, wire)
+        if self._is_heeding:
+            self._heed_one(wire)
 
     def _close(self, name: str) -> None:
         wire = self._wires.pop(name)
         asyncio.get_running_loop().remove_reader(wire.socket.fileno())
         wire.socket.close()
+
+    def _heed(self, *, on: bool) -> None:
+        """Be woken by reflections, or not."""
+        if on == self._is_heeding:
+            return
+        self._is_heeding = on
+        for wire in self._wires.values():
+            if on:
+                self._heed_one(wire)
+            else:
+                asyncio.get_running_loop().remove_reader(wire.socket.fileno())
+
+    def _heed_one(self, wire: _Wire) -> None:
+        asyncio.get_running_loop().add_reader(wire.socket.fileno(), self._read, wire)
 
     # --- out
 
@@ -121,12 +143,15 @@ class Beater:
 
     def _tick(self) -> None:
         self._due = inf
-        for wire in list(self._wires.values()):
-            self._read(wire)
+        self._sent_ns = time.monotonic_ns()
+        self._look()
         self._look_for_requests()
         self.core.watch(asyncio.get_running_loop().time())
         self.settle()
+        self._sent_ns = 0
+        self._heed(on=not self.core.sentry.is_calm)
         self.plan()
+        self.beaten()
 
     def send(self, beat: SendBeat) -> None:
         """Send one beat; one that cannot be sent is missed."""
@@ -139,14 +164,16 @@ class Beater:
             sender=self.instance,
             target=0,
             seq=beat.seq,
-            sent_ns=time.monotonic_ns(),
+            sent_ns=self._sent_ns or time.monotonic_ns(),
             has_witness=beat.has_witness,
             claimed=beat.claimed,
             hears=beat.hears,
         )
+        if self._signed is None or self._signed[0] != request:
+            self._signed = request, encode_request(request, self.keys)
         header = beat.lladdr + wire.attachment.lladdr + ETHERTYPE.to_bytes(2, "big")
         try:
-            wire.socket.send(header + encode_request(request, self.keys))
+            wire.socket.send(header + self._signed[1])
         except OSError:
             self.counts["beats_unsent"] += 1
         else:
@@ -155,32 +182,46 @@ class Beater:
     # --- in
 
     def _read(self, wire: _Wire) -> None:
-        heard = False
+        now = asyncio.get_running_loop().time()
+        for reflection in self._reflections(wire):
+            self.core.reflected(reflection, now)
+        self.settle()
+
+    def _look(self) -> None:
+        """Tell the sentry what has come back; judging seats for it is left to the caller."""
+        now = asyncio.get_running_loop().time()
+        for wire in list(self._wires.values()):
+            for reflection in self._reflections(wire):
+                self.core.sentry.reflected(reflection, now)
+
+    def _reflections(self, wire: _Wire) -> list[Reflection]:
+        """What waits in the socket of one interface."""
+        found = []
         with contextlib.suppress(OSError):  # drained, or the interface is gone
             for _ in range(FRAMES_A_TURN):
-                frame = wire.socket.recv(FRAME_BYTES)
-                heard = self._hear(wire, frame) or heard
-        if heard:
-            self.settle()
+                reflection = self._reflection(wire, wire.socket.recv(FRAME_BYTES))
+                if reflection is not None:
+                    found.append(reflection)
+        return found
 
-    def _hear(self, wire: _Wire, frame: bytes) -> bool:
-        """Take one frame; returns whether it was a reflection of ours."""
+    def _reflection(self, wire: _Wire, frame: bytes) -> Reflection | None:
+        """What one frame says; None when it is no reflection of a beat of ours."""
         own, source = wire.attachment.lladdr, frame[6:12]
         node = self._nodes.get(source)
         if node is None or frame[:6] != own or frame[_TYPE_AT : _TYPE_AT + 1] == _REQUEST:
-            return False  # its own beats are for the program, on every rung
+            return None  # its own beats are for the program, on every rung
         try:
             reply = decode(frame[_HEADER_BYTES:], self.keys)
         except DecodeError:
             self.counts["beats_refused"] += 1
-            return False
+            return None
         if not isinstance(reply, BeatReply) or reply.asked.sender != self.instance:
-            return False
+            return None
         if reply.lladdr != source:
             self.counts["beats_refused"] += 1
-            return False
+            return None
         self.counts["beats_reflected"] += 1
-        reflection = Reflection(
+        return Reflection(
             node,
             reply.asked.seq,
             reply.state,
@@ -188,8 +229,6 @@ class Beater:
             reply.remaining_ms,
             reply.beat_age_ms,
         )
-        self.core.reflected(reflection, asyncio.get_running_loop().time())
-        return True
 
     def _look_for_requests(self) -> None:
         """Tell the core whose beats reach us though ours do not reach it."""

@@ -157,6 +157,7 @@ class Herald:
         planned = self.performer.interfaces.keys()
         held = {row.vip for row in self.plane.adopted if row.voice is not Voice.ELSEWHERE}
         self.plane.remove(self.plane.rows().keys() - planned - held)
+        self.performer.fill_table()
         self._tell_plan(plan, from_agent=True)
 
     def _take_plan(self, plan: link.Plan | None) -> None:
@@ -201,6 +202,7 @@ class Herald:
         before = self.plane.attachments()
         if self.plane.sync(tuple(links.values()), now_ns=time.monotonic_ns()):
             self._tell_rungs(before)
+        self.performer.fill_table()
         for warning in self.plane.take_warnings():
             self.log.warn("data_plane_warned", message=warning)
         self._scan_alarm.set(self._now() + SCAN_S)

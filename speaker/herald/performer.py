@@ -72,7 +72,7 @@ class Performer:
                 if vip in self.interfaces and row.interfaces != self.interfaces[vip]
             ]
         )
-        self._fill_table()
+        self.fill_table()
 
     def resume(self, row: VipRow) -> None:
         """Go on with a seat that the herald before us held; weak ones are not refreshed."""
@@ -94,6 +94,8 @@ class Performer:
 
     def _perform_one(self, action: Action) -> None:  # noqa: C901, PLR0912 - a case for each
         match action:
+            case SendBeat():  # the most frequent by far
+                self.send_beat(action)
             case Speak() | Unlist():
                 pass  # `_flip` has done it
             case Announce(vip, why, refreshes):
@@ -111,8 +113,6 @@ class Performer:
             case SendAll(nodes, payload):
                 for node in nodes:
                     self.ring.send(node, payload)
-            case SendBeat():
-                self.send_beat(action)
             case Broadcast(payload, key):
                 self.ring.broadcast(payload, key)
             case Rejoin(node, sender):
@@ -129,6 +129,8 @@ class Performer:
     # --- the table
 
     def _flip(self, actions: Iterable[Action]) -> None:
+        if not any(isinstance(action, Speak | Unlist) for action in actions):
+            return  # nearly always beats alone
         rows: Mapping[Vip, VipRow] = self.plane.rows()
         puts: dict[Vip, VipRow] = {}
         for action in actions:
@@ -147,15 +149,16 @@ class Performer:
                 case _:
                     pass
         self.plane.put(puts.values())
-        self._fill_table()
+        self.fill_table()
 
-    def _fill_table(self) -> None:
+    def fill_table(self) -> None:
+        """Have the data plane do what it has put off, in slices."""
         if self.plane.pending and not self._table_alarm.is_set:
             self._table_alarm.set(self._now())
 
     def _step_table(self) -> None:
         self.plane.step(self._now())
-        self._fill_table()
+        self.fill_table()
 
     # --- lo
 

@@ -80,6 +80,8 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
         herald.ring.open(keyring, herald.own_addresses(), Random())
         await herald.server.open()
         beat = Beat(herald.beat, herald.counts)
+        if herald.beater is not None:
+            herald.beater.beaten = beat.push_along
         is_over = False
         try:
             herald.adopt()
@@ -178,6 +180,7 @@ def _set_up_beats(herald: Herald, keyring: Keyring | None) -> None:
     herald.plane.set_beat_keys(keys.slots, is_open=keys.is_open)
     if not herald.core.sentry.is_on:
         return
+    keys = attrs.evolve(keys, hash=herald.plane.hasher(keys.hash))
     herald.beater = Beater(
         herald.core, herald.plane, herald.plane.instance_id, keys, herald.settle, herald.log,
         herald.counts,

@@ -77,6 +77,7 @@ class Sentry:
     refresh: Callable[[], None]  # the sets of peers have changed
     let_go: Callable[[bytes], None]  # a seat may be without a holder
     meet: Callable[[Peer, float], None]  # tell a peer all
+    look: Callable[[], None] = lambda: None  # calls `reflected` for what waits to be read
     vigil: Vigil = attrs.field(init=False)
     fences: Fences = attrs.field(factory=Fences)
     silence: Silence = attrs.field(init=False)
@@ -246,6 +247,7 @@ class Sentry:
 
     def message(self, payload: bytes, now: float) -> None:
         """A watcher speaks; hostile bytes count."""
+        self.look()
         try:
             message = decode(payload)
         except DecodeError:
@@ -286,6 +288,7 @@ class Sentry:
 
     def is_beating(self, node: str, now: float) -> bool:
         """Whether its program reflects: then it is not dead, whatever memberlist says."""
+        self.look()
         return self.vigil.heard_within(node, RECENT_S, now) and not self.silence.is_sentenced(node)
 
     def heard_by_any(self, now: float) -> bool:

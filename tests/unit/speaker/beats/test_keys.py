@@ -1,5 +1,7 @@
 """Keys of beats: derivation, slots, rotation."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,7 +83,7 @@ def test_an_all_zero_slot_1_is_refused() -> None:
 
 
 @pytest.mark.parametrize("slot", [{"primary": bytes(15)}, {"other": bytes(17)}])
-def test_a_slot_of_another_length_is_refused(slot: dict[str, bytes]) -> None:
+def test_a_slot_of_another_length_is_refused(slot: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="need 16"):
         Keys(**slot)
 

@@ -17,6 +17,7 @@ import struct
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from speaker.herald.errors import DecodeError
 
@@ -162,6 +163,29 @@ def encode(message: FromClient | FromHerald) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
+def _share(plan: Plan) -> Plan:
+    """
+    Let VIPs with the same candidates, and the same interfaces, share them; names always.
+
+    As decoded each VIP has its own: 84 MB for 10,000 VIPs with 100 candidates. Shared they take 2,
+    or 10 where each VIP ranks them in another order.
+    """
+    names: dict[str, str] = {}
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def share(value: tuple[str, ...]) -> tuple[str, ...]:
+        shared = known.get(value)
+        if shared is None:
+            shared = known[value] = tuple([names.setdefault(name, name) for name in value])
+        return shared
+
+    for vip in plan.vips:
+        force_setattr(vip, "candidates", share(vip.candidates))
+        if vip.interfaces is not None:
+            force_setattr(vip, "interfaces", share(vip.interfaces))
+    return plan
+
+
 def body_size(header: bytes) -> int:
     """Length of the body that follows; raises DecodeError when it is 0 or above MAX_BODY_BYTES."""
     (size,) = HEADER.unpack(header)
@@ -173,7 +197,8 @@ def body_size(header: bytes) -> int:
 def decode_from_client(body: bytes) -> FromClient:
     """Raises DecodeError, never anything else, whatever the octets."""
     try:
-        return _FROM_CLIENT.decode(body)
+        message = _FROM_CLIENT.decode(body)
+        return _share(message) if isinstance(message, Plan) else message
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise DecodeError(f"not a message of an agent: {exc}") from exc
 
@@ -194,6 +219,6 @@ def encode_plan(plan: Plan) -> bytes:
 def decode_plan(body: bytes) -> Plan:
     """Inverse of `encode_plan`; raises DecodeError."""
     try:
-        return _PLAN.decode(body)
+        return _share(_PLAN.decode(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise DecodeError(f"not a plan: {exc}") from exc

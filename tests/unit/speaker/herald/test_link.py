@@ -34,6 +34,22 @@ def body(message: link.FromClient | link.FromHerald) -> bytes:
     return frame[link.HEADER.size :]
 
 
+def test_vips_alike_share_their_candidates() -> None:
+    alike = [
+        link.PlannedVip(vip=f"192.0.2.{n}", candidates=("n1", "n2"), interfaces=("eth0",))
+        for n in range(2)
+    ]
+    other = link.PlannedVip(vip="192.0.2.9", candidates=("n2", "n1"))
+    plan = link.Plan(1, "n1", (*alike, other))
+
+    for read in (link.decode_from_client(body(plan)), link.decode_plan(link.encode_plan(plan))):
+        assert isinstance(read, link.Plan)
+        first, second, third = read.vips
+        assert first.candidates is second.candidates
+        assert first.interfaces is second.interfaces
+        assert first.candidates[0] is third.candidates[1]
+
+
 @given(PLANS)
 def test_a_plan_survives_the_link_and_the_disk(plan: link.Plan) -> None:
     assert plan == link.decode_from_client(body(plan))

@@ -239,11 +239,13 @@ class DataPlane:
 
         Raises KeyError for one that was not put.
         """
-        self._writer.speak_all((vip,), voice, lladdr)
+        self._writer.speak_all((vip.packed,), voice, lladdr)
 
-    def speak_all(self, vips: Iterable[Vip], voice: Voice, lladdr: bytes | None = None) -> None:
-        """As `speak`, for thousands: about a microsecond for each VIP and interface."""
-        self._writer.speak_all(vips, voice, lladdr)
+    def speak_all(
+        self, addresses: Iterable[bytes], voice: Voice, lladdr: bytes | None = None
+    ) -> None:
+        """As `speak`, for thousands of VIPs, by their 4 or 16 octets: 0.5 us each and interface."""
+        self._writer.speak_all(addresses, voice, lladdr)
 
     def listen(self, vips: Iterable[Vip], *, on: bool) -> None:
         """Report (or no more) whoever speaks for these VIPs, also where we do not: for probing."""

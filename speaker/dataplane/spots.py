@@ -50,7 +50,7 @@ def place_names(links: Iterable[Link]) -> dict[tuple[int, int], str]:
     return names
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Spot:
     """An attachment whose slots are in the tables."""
 

@@ -33,6 +33,15 @@ class Speak:
 
 
 @attrs.frozen
+class SpeakAll:
+    """As Speak, for many VIPs at once whose rows are in the table already; `keys`: their octets."""
+
+    keys: tuple[bytes, ...]
+    vips: tuple[Vip, ...]
+    voice: Voice
+
+
+@attrs.frozen
 class Unlist:
     """Take the row of `vip` out of the table: not in the plan any more, or never to be touched."""
 
@@ -155,6 +164,7 @@ class Exit:
 
 Action: TypeAlias = (
     Speak
+    | SpeakAll
     | Unlist
     | Announce
     | Defend

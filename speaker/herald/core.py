@@ -91,7 +91,7 @@ class HeraldCore:
         )
         self.sentry = Sentry(
             world, claims, docket, hands, actions, ledger,
-            self._hearsay.refresh, self._let_go, self._hearsay.exchange.meet, is_on=config.beats,
+            self._hearsay.refresh, self._hearsay.exchange.meet, is_on=config.beats,
         )  # fmt: skip
         self._hearsay.is_beating = self.sentry.is_beating
         self._reentry = Reentry(self.sentry.heard_by_any)
@@ -221,6 +221,7 @@ class HeraldCore:
     def lease_expired(self, now: float) -> None:
         """The data plane found a deadline passed, or was fenced: every seat is dropped."""
         self._world.now = now
+        self._docket.forgo()
         self._reentry.lost(now)
         self._world.is_waiting = True
         if self._own.words.active:
@@ -370,11 +371,6 @@ class HeraldCore:
         alive = [p.name for p in self._world.peers.values() if p.is_alive and p.instance]
         return [self.instance_of(name) for name in alive]
 
-    def _let_go(self, key: bytes) -> None:
-        if (seat := self._docket.seats.get(key)) is not None:
-            self._rules.let_go(seat)
-            self._docket.urge_one(key)
-
     # --- time
 
     def tick(self, now: float) -> None:
@@ -421,6 +417,8 @@ class HeraldCore:
         """Judge what is to be judged, then say what follows to the others."""
         world, judge = self._world, self._rules.judge
         world.now = max(world.now, now)
+        for seat in self._docket.bereft():
+            self._rules.let_go(seat)
         for seat in self._docket.cases():
             judge(seat)
         self.sentry.acted(now)

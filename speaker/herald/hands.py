@@ -4,7 +4,16 @@ from typing import Final
 
 import attrs
 
-from speaker.herald.actions import Action, Announce, Defend, Quiet, Speak, Unlist, Voice
+from speaker.herald.actions import (
+    Action,
+    Announce,
+    Defend,
+    Quiet,
+    Speak,
+    SpeakAll,
+    Unlist,
+    Voice,
+)
 from speaker.herald.claims import Word
 from speaker.herald.facts import Claim
 from speaker.herald.ledger import Ledger
@@ -14,6 +23,7 @@ from speaker.herald.world import World
 
 # DEFEND_INTERVAL, RFC 5227 section 1.1: two hosts that both insist do not flood the segment.
 DEFEND_S: Final = 10.0
+_OURS: Final = (Voice.HELD, None)  # what the table says of seats that we hold
 
 
 @attrs.define
@@ -41,6 +51,24 @@ class Hands:
         self.actions.append(Announce(seat.vip, why, refreshes=not seat.weak_of))
         self.teller.say(seat.key, Claim.HELD, seat.my_counter)
         self.ledger.note("seats_taken", seat, why=why)
+
+    def answer_early(self, seats: list[Seat]) -> None:
+        """
+        Answer for vacant seats that are to be taken, before anything else is done about them.
+
+        In the table they are ours from now on; whoever judges one takes it, or lets it speak
+        ELSEWHERE again.
+        """
+        now = self.world.now
+        for seat in seats:
+            seat.said, seat.vacant_since, seat.let_go = _OURS, now, True
+        keys, vips = tuple([seat.key for seat in seats]), tuple([seat.vip for seat in seats])
+        self.actions.append(SpeakAll(keys, vips, Voice.HELD))
+
+    @staticmethod
+    def is_answering(seat: Seat) -> bool:
+        """Whether it is ours, or the table says so already."""
+        return bool(seat.mine) or seat.said == _OURS
 
     def firm(self, seat: Seat) -> None:
         """What was taken without a witness is ours by right."""
@@ -107,8 +135,9 @@ class Hands:
 
     def expire(self, seat: Seat) -> None:
         """Our lease ran out: the seat is nobody's, we may be back by the rule for empty seats."""
-        if seat.mine:
+        if self.is_answering(seat):
             self.drop(seat, SeatReason.LEASE_EXPIRED)
+            self.vacate(seat, let_go=False)
             seat.expired = True
 
     def unlist(self, seat: Seat, reason: SeatReason) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 import attrs
 
@@ -37,6 +37,7 @@ from speaker.herald.ring import MARKER, Ring
 from speaker.herald.segments import Segment, Segments
 from speaker.herald.server import LinkServer
 from speaker.herald.trial import Trial
+from speaker.herald.vips import read_vip
 from stentor.logging import Log
 
 CLEARING_NS = 75_000_000_000  # longer than any address on lo lives by itself
@@ -100,7 +101,7 @@ class Herald:
             self.plane.push_lease(now_ns=now_ns)
             self.core.adopt((AdoptedRow(r.vip, _core(r.voice), r.lladdr) for r in rows), now)
         else:
-            self.plane.speak_all([row.vip for row in rows], Voice.ELSEWHERE)
+            self.plane.speak_all([row.vip.packed for row in rows], Voice.ELSEWHERE)
         self.interfaces_changed()
         for row in rows if has_lease else ():  # on interfaces known by now: nothing is announced
             if row.voice in {Voice.HELD, Voice.WEAK}:
@@ -164,7 +165,7 @@ class Herald:
         self.plan = plan
         known, planned = self._planned_vips, () if plan is None else plan.vips
         # Reading 10,000 addresses takes 25 ms: only those that are new are read.
-        self._planned_vips = {v.vip: known.get(v.vip) or ip_address(v.vip) for v in planned}
+        self._planned_vips = {v.vip: known.get(v.vip) or read_vip(v.vip) for v in planned}
         self.performer.take_plan({self._planned_vips[v.vip]: v for v in planned})
 
     def _tell_plan(self, plan: link.Plan, *, from_agent: bool) -> None:

@@ -22,6 +22,7 @@ from speaker.herald.actions import (
     SendAll,
     SendBeat,
     Speak,
+    SpeakAll,
     Unlist,
 )
 from speaker.herald.alarm import Alarm
@@ -33,6 +34,7 @@ from speaker.herald.segments import Segments
 from stentor.logging import Log
 
 DEFAULT_REFRESH_S = 60.0
+LOGGED_ALONE = 16  # VIPs announced at once; of more one line tells how many
 LO_TURN_S = 0.002  # of rtnetlink at a time: among 10,000 addresses one change takes up to 1 ms
 
 
@@ -85,6 +87,7 @@ class Performer:
         self._flip(actions)
         for action in actions:
             self._perform_one(action)
+        self._log_announced(actions)
 
     def close(self) -> None:
         """Do nothing more; what was bound stays."""
@@ -96,10 +99,9 @@ class Performer:
         match action:
             case SendBeat():  # the most frequent by far
                 self.send_beat(action)
-            case Speak() | Unlist():
+            case Speak() | SpeakAll() | Unlist():
                 pass  # `_flip` has done it
-            case Announce(vip, why, refreshes):
-                self.log.info("vip_announced", vip=vip, reason=why)
+            case Announce(vip, _, refreshes):
                 refresh_s = self._refresh_of(vip) if refreshes else 0.0
                 self.segments.announce(vip, self.interfaces.get(vip), refresh_s)
             case Defend(vip):
@@ -126,10 +128,23 @@ class Performer:
             case _:
                 assert_never(action)
 
+    def _log_announced(self, actions: Iterable[Action]) -> None:
+        """A line for each VIP, or for each reason one line where there are many."""
+        by_reason: dict[str, list[Vip]] = {}
+        for action in actions:
+            if isinstance(action, Announce):
+                by_reason.setdefault(action.why, []).append(action.vip)
+        for reason, vips in by_reason.items():
+            if len(vips) > LOGGED_ALONE:
+                self.log.info("vips_announced", count=len(vips), reason=reason)
+                continue
+            for vip in vips:
+                self.log.info("vip_announced", vip=vip, reason=reason)
+
     # --- the table
 
     def _flip(self, actions: Iterable[Action]) -> None:
-        if not any(isinstance(action, Speak | Unlist) for action in actions):
+        if not any(isinstance(action, Speak | SpeakAll | Unlist) for action in actions):
             return  # nearly always beats alone
         rows: Mapping[Vip, VipRow] = self.plane.rows()
         puts: dict[Vip, VipRow] = {}
@@ -142,6 +157,12 @@ class Performer:
                         self.plane.speak(vip, voice, lladdr)
                     else:
                         puts[vip] = VipRow(vip, voice, self.interfaces.get(vip), lladdr)
+                case SpeakAll(keys, vips, said):
+                    self.plane.put(puts.values())  # what is only now listed may be among them
+                    puts.clear()
+                    self.plane.speak_all(keys, Voice(int(said)))
+                    for vip in vips if self.lo is not None else ():
+                        self._follow_on_lo(vip, Voice(int(said)), None)
                 case Unlist(vip):
                     puts.pop(vip, None)
                     self.plane.remove([vip])

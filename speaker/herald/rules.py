@@ -162,8 +162,12 @@ class Rules:
     # --- seats we do not hold
 
     def _judge_not_held(self, seat: Seat) -> None:
+        self._judge_claims(seat)
+        if not seat.mine:
+            self.hands.speak(seat, Voice.ELSEWHERE)
+
+    def _judge_claims(self, seat: Seat) -> None:
         world = self.world
-        self.hands.speak(seat, Voice.ELSEWHERE)
         living = self.claims.strongest(seat.key, world.alive)
         if living is None:
             seat.holder = None
@@ -215,6 +219,8 @@ class Rules:
         seat.reason = SeatReason.LEASE_EXPIRED if seat.expired else SeatReason.VACANT
         if seat.let_go:
             due = seat.vacant_since + place * TURN_S
+            if place:
+                due = max(due, world.taking_until(seat.plan))
         else:
             if seat.foreign is not None and world.now < seat.probe_at:
                 seat.reason = SeatReason.HELD_ELSEWHERE

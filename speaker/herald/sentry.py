@@ -36,9 +36,10 @@ from speaker.herald.claims import Claims, to_vip
 from speaker.herald.docket import Docket
 from speaker.herald.facts import Claim, Fence, Flag, Word
 from speaker.herald.hands import Hands
+from speaker.herald.heirs import heirs
 from speaker.herald.ledger import Ledger
 from speaker.herald.peers import FRESH_S, Peer
-from speaker.herald.world import World
+from speaker.herald.world import TAKING_S, World
 
 SUSPENDED_S: Final = 0.5  # a cell that stays suspended for so long is of no use
 UNREACHED_S: Final = 8.0  # who acts in the ring for so long and reflects nothing: memberlist alone
@@ -75,7 +76,6 @@ class Sentry:
     actions: list[Action]
     ledger: Ledger
     refresh: Callable[[], None]  # the sets of peers have changed
-    let_go: Callable[[bytes], None]  # a seat may be without a holder
     meet: Callable[[Peer, float], None]  # tell a peer all
     look: Callable[[], None] = lambda: None  # calls `reflected` for what waits to be read
     vigil: Vigil = attrs.field(init=False)
@@ -260,8 +260,10 @@ class Sentry:
                     self.actions.append(Send(accuser, encode(Veto(own, accused, segment, nonce))))
             case Veto(_, accused, _, nonce):
                 self._do(self.silence.vetoed(accused, nonce), now)
-            case Verdict(_, accused, _, epoch, _, acted):
+            case Verdict(teller, accused, _, epoch, _, acted):
                 if accused != own and accused in self.world.peers:
+                    if acted:
+                        self.world.taking[teller] = now + TAKING_S
                     self._hear_verdict(accused, epoch, now, acted=acted)
 
     def _hear_verdict(self, accused: str, epoch: int, now: float, *, acted: bool) -> None:
@@ -377,16 +379,19 @@ class Sentry:
             self.actions.append(Accuse(node))
         peer.silenced, peer.silenced_at = True, now
         self.world.now = max(self.world.now, now)
-        for seat in self.docket.seats.values():
+        once_weak = [seat for seat in self.docket.seats.values() if seat.weak_of]
+        for seat in once_weak:
             if seat.weak_of == node and not weak:
                 self.hands.firm(seat)
-        for key in keys:
+        for key in keys if weak or once_weak else ():  # 2 ms of 10,000, which wait for the table
             theirs = self.docket.seats.get(key)
             if theirs is not None and not theirs.mine:
                 theirs.weak_of = node if weak else ""
         self.refresh()
-        for key in keys:
-            self.let_go(key)
+        ours = heirs(self.world, self.claims, self.docket.seats, node, keys) if not weak else []
+        if ours:
+            self.hands.answer_early(ours)
+        self.docket.bereave(keys)
         self.survey(now)
 
     def silent_since(self, node: str) -> int:
@@ -428,7 +433,7 @@ class Sentry:
         """Called when seats were judged: a take of a dead node's seat is what fences it."""
         for node, keys in list(self._seats.items()):
             seats = self.docket.seats
-            if any(key in seats and seats[key].mine for key in keys):
+            if any(key in seats and self.hands.is_answering(seats[key]) for key in keys):
                 del self._seats[node]
                 if self.fences.record(node, self._epochs.get(node, 0)):
                     self._tell(node, 0, acted=True)

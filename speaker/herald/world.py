@@ -11,6 +11,7 @@ from speaker.herald.seats import PlannedSeat
 from speaker.herald.teller import OwnFacts
 
 AGENT_SILENT_S = 5.0
+TAKING_S = 0.25  # from the first of 10,000 seats taken to the last TAKE
 
 
 @attrs.frozen
@@ -47,6 +48,7 @@ class World:
     )  # by memberlist or by our own ears, and not found silent by beats
     able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
+    taking: dict[str, float] = attrs.field(factory=dict)  # who takes a dead node's seats, till when
     _touched: dict[str, frozenset[bytes]] = attrs.field(factory=dict)  # addresses of each peer
     _unclear_at: float = -inf
     _unclear: bool = False
@@ -130,6 +132,16 @@ class World:
                 return ahead
             ahead += name in able
         return None
+
+    def taking_until(self, plan: PlannedSeat) -> float:
+        """
+        Until when the words of an able candidate before us may be on their way.
+
+        It has told that it acts on a death; of thousands of seats not every TAKE is there in time
+        for the next one's turn.
+        """
+        ahead = plan.candidates[: plan.candidates.index(self.own.node)]
+        return max((self.taking.get(n, -inf) for n in ahead if n in self.able), default=-inf)
 
     def heir(self, plan: PlannedSeat, excluded: tuple[str, ...]) -> str | None:
         """The best able candidate other than us whose herald acts."""

@@ -40,6 +40,7 @@ from speaker.herald.actions import (
     SendAll,
     SendBeat,
     Speak,
+    SpeakAll,
     Unlist,
     Vip,
 )
@@ -408,12 +409,18 @@ class Host:
             if herald is not self.herald:
                 return
 
-    def _carry_out(self, herald: Herald, action: Action) -> None:  # noqa: C901 - a case for each
+    def _carry_out(  # noqa: C901, PLR0912 - a case for each
+        self, herald: Herald, action: Action
+    ) -> None:
         now, swim = self.wires.engine.now, herald.swim
         match action:
             case Speak():
                 self.table.rows[action.vip] = action
                 self.wires.spoken(self, action.vip, action.voice.name)
+            case SpeakAll(_, vips, voice):
+                for vip in vips:
+                    self.table.rows[vip] = Speak(vip, voice)
+                    self.wires.spoken(self, vip, voice.name)
             case Unlist():
                 self.table.rows.pop(action.vip, None)
                 self.wires.spoken(self, action.vip, "unlisted")

@@ -143,7 +143,7 @@ class TableAgainstDict(RuleBasedStateMachine):
 
     @rule(number=numbers, voice=voices)
     def flip(self, number: int, voice: int) -> None:
-        self.table.flip(v4(number), voice << 48)
+        self.table.flip_all([v4(number)], voice << 48)
         if v4(number) in self.said:
             old = self.said[v4(number)]
             self.said[v4(number)] = Row(voice << 48, old.cell, old.stat)

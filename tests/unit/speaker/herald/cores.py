@@ -19,6 +19,7 @@ from speaker.herald.actions import (
     Send,
     SendAll,
     Speak,
+    SpeakAll,
     Unlist,
     Vip,
     Voice,
@@ -173,7 +174,8 @@ class Cores:
         return [
             at
             for at, action in self.done[name]
-            if isinstance(action, Speak) and (action.vip, action.voice) == (vip, voice)
+            if (isinstance(action, Speak) and (action.vip, action.voice) == (vip, voice))
+            or (isinstance(action, SpeakAll) and vip in action.vips and action.voice is voice)
         ]
 
     def notes(self, name: str) -> list[str]:
@@ -193,6 +195,8 @@ class Cores:
                 match action:
                     case Speak():
                         table[action.vip] = action
+                    case SpeakAll(_, vips, voice):
+                        table.update({vip: Speak(vip, voice) for vip in vips})
                     case Unlist():
                         table.pop(action.vip, None)
                     case Send():

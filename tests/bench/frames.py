@@ -20,6 +20,7 @@ import attrs
 
 from speaker.beats import BEAT_BYTES, encode_request
 from speaker.dataplane.layout import ExitReason, Voice
+from tests.bench.priority import like_a_herald
 from tests.bench.rows import Row
 from tests.bpf.beats import OLD_KEYS, REQUEST, Beat, set_cell
 from tests.bpf.frames import Arp, Nd, tcp4, tcp6
@@ -186,7 +187,7 @@ def cases() -> Iterator[list[Case]]:
 def run(rounds: int = _ROUNDS) -> list[Row]:
     """Measure: absolute ns per frame, then each delta to its reference; and the maps' memory."""
     figures: dict[str, list[float]] = {}
-    with cases() as ready:
+    with cases() as ready, like_a_herald():
         for _ in range(rounds):
             for case in ready:
                 figures.setdefault(case.name, []).append(case.run())

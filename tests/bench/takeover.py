@@ -8,13 +8,10 @@ shared memory and without batches: a bpf(2) update for each VIP, a send(2) for e
 
 import asyncio
 import gc
-import os
 import socket
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Address, ip_address
 from random import Random
 
@@ -22,7 +19,6 @@ import attrs
 
 from speaker.beats import BeatState
 from speaker.dataplane import DataPlane, VipRow, Voice
-from speaker.herald import realtime
 from speaker.herald.announce import Announcer, TokenBucket
 from speaker.herald.core import HeraldCore
 from speaker.herald.frames import GARP_BYTES, Rounds, garp_reply, garp_request
@@ -33,6 +29,7 @@ from speaker.herald.segments import Segment, Segments
 from speaker.herald.sentry import Reflection
 from speaker.herald.vips import read_vip
 from stentor.logging import of_process
+from tests.bench.priority import like_a_herald
 from tests.bench.rows import Row
 from tests.bench.tables import by_system_call, plane
 from tests.unit.speaker.herald.cores import Cores
@@ -121,18 +118,6 @@ async def _take_over(made: DataPlane) -> _Taken:
     if any(row.voice is not Voice.HELD for row in made.rows().values()):
         raise AssertionError("a VIP is not answered")
     return _Taken(answered * 1e3, said * 1e3, announced * 1e3, max(turns) * 1e3)
-
-
-@contextmanager
-def like_a_herald() -> Iterator[None]:
-    """Real-time priority, as a herald has it: other work of the machine does not count."""
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-    os.sched_setscheduler(0, policy, os.sched_param(realtime.PRIORITY))
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, *before)
 
 
 def _ms(work: object) -> float:

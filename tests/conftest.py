@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# Times belong into `make bench`: a busy machine must not fail a property.
+settings.register_profile("stentor", deadline=None)
+settings.load_profile("stentor")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,6 @@ last rung is this process itself, and ends with it.
 
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -98,8 +97,6 @@ class Posts:
                 name = PinName.parse(path.name)
                 if name is not None:
                     self._adopt(path, name)
-        for other in self.pins.others():  # its programs are ours now, its maps nobody's
-            shutil.rmtree(other)
 
     def _adopt(self, path: Path, name: PinName) -> None:
         fd = self.libbpf.get(path)

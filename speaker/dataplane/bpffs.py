@@ -35,6 +35,11 @@ class Pins:
         return self.version / "maps"
 
     @property
+    def next_maps(self) -> Path:
+        """Where maps are pinned until they are whole; renaming it to `maps` makes them count."""
+        return self.version / "maps-next"
+
+    @property
     def links(self) -> Path:
         """Where links, and programs of tc filters, are pinned; see `attach.PinName`."""
         return self.version / "links"

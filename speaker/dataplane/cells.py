@@ -263,6 +263,15 @@ class Cells:
         """Any state -> RELEASED."""
         self._words[_at(index, "state", 4)] = CellState.RELEASED
 
+    def end(self, index: int, state: CellState) -> None:
+        """Any state -> SUSPENDED or EXPIRED, as a program of another layout had made it."""
+        self._words[_at(index, "state", 4)] = state
+
+    def note_fence(self, index: int, epoch: int) -> None:
+        """A claim of `epoch` was obeyed."""
+        if self.fenced_epoch(index) < epoch:
+            self._words[_at(index, "fenced_epoch", 4)] = epoch
+
     def _remaining(self, index: int, now_ns: int) -> int:
         return self._quads[_at(index, "deadline_ns", 8)] - now_ns
 

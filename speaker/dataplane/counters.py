@@ -7,11 +7,14 @@ from array import array
 from collections.abc import Iterator
 from typing import Final
 
+import attrs
+
 from speaker.dataplane.layout import VIP_STATS, ExitReason
 from speaker.dataplane.libbpf import Libbpf
 from speaker.dataplane.values import VipCounters
 
 _FIELDS: Final = VIP_STATS.size_bytes // 8
+_COUNTED: Final = [VIP_STATS.offsets[field.name] // 8 for field in attrs.fields(VipCounters)]
 _BATCH_CELLS: Final = 1 << 15  # CPUs times VIPs read by one system call: 1.5 MB
 
 
@@ -24,7 +27,7 @@ def sums(libbpf: Libbpf, map_fd: int) -> Iterator[tuple[int, VipCounters]]:
             start, end = entry * stride, (entry + 1) * stride
             yield (
                 first + entry,
-                VipCounters(*(sum(values[start + n : end : _FIELDS]) for n in range(5))),
+                VipCounters(*(sum(values[start + n : end : _FIELDS]) for n in _COUNTED)),
             )
 
 
@@ -59,14 +62,18 @@ def copy(libbpf: Libbpf, source_fd: int, target_fd: int) -> Iterator[None]:
     """Write the counters of one map `stats` into a larger one, a batch between two yields."""
     entry_bytes = libbpf.lib.libbpf_num_possible_cpus() * VIP_STATS.size_bytes
     for first, values in read_raw(libbpf, source_fd, entry_bytes):
-        count = ctypes.c_uint32(len(values) * 8 // entry_bytes)
-        keys = (ctypes.c_uint32 * count.value)(*range(first, first + count.value))
-        address, _ = values.buffer_info()
-        libbpf.call(
-            "copy counters", "bpf_map_update_batch", target_fd, keys, address,
-            ctypes.byref(count), None,
-        )  # fmt: skip
+        write_raw(libbpf, target_fd, first, len(values) * 8 // entry_bytes, values)
         yield
+
+
+def write_raw(libbpf: Libbpf, map_fd: int, first: int, entries: int, values: array[int]) -> None:
+    """Write `entries` entries of a per-CPU array from number `first` on, as read_raw gives them."""
+    count = ctypes.c_uint32(entries)
+    keys = (ctypes.c_uint32 * entries)(*range(first, first + entries))
+    address, _ = values.buffer_info()
+    libbpf.call(
+        "write counters", "bpf_map_update_batch", map_fd, keys, address, ctypes.byref(count), None
+    )
 
 
 def zero(libbpf: Libbpf, map_fd: int, index: int) -> None:

@@ -82,6 +82,23 @@ class MapInfo(ctypes.Structure):
         ("max_entries", ctypes.c_uint32),
         ("map_flags", ctypes.c_uint32),
         ("name", ctypes.c_char * 16),
+        ("ifindex", ctypes.c_uint32),
+        ("btf_vmlinux_value_type_id", ctypes.c_uint32),
+        ("netns_dev", ctypes.c_uint64),
+        ("netns_ino", ctypes.c_uint64),
+        ("btf_id", ctypes.c_uint32),  # 0 = none
+        ("btf_key_type_id", ctypes.c_uint32),
+        ("btf_value_type_id", ctypes.c_uint32),
+    )
+
+
+class BtfInfo(ctypes.Structure):
+    """The head of `struct bpf_btf_info`. `size` is in: room at `data`, out: octets there are."""
+
+    _fields_ = (
+        ("data", ctypes.c_uint64),
+        ("size", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
     )
 
 
@@ -155,6 +172,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_obj_pin": (_I, (_I, _S)),
     "bpf_obj_get": (_I, (_S,)),
     "bpf_obj_get_info_by_fd": (_I, (_I, _P, ctypes.POINTER(ctypes.c_uint32))),
+    "bpf_btf_get_fd_by_id": (_I, (_U,)),
     "bpf_map_update_elem": (_I, (_I, _P, _P, ctypes.c_uint64)),
     "bpf_map_lookup_elem": (_I, (_I, _P, _P)),
     "bpf_map_lookup_batch": (_I, (_I, _P, _P, _P, _P, ctypes.POINTER(ctypes.c_uint32), _P)),
@@ -263,6 +281,19 @@ class Libbpf:
         info = MapInfo()
         self.info(fd, info)
         return info
+
+    def btf(self, number: int) -> bytes:
+        """The BTF object with that id."""
+        fd = self.call(f"open BTF {number}", "bpf_btf_get_fd_by_id", number)
+        try:
+            info = BtfInfo()
+            self.info(fd, info)
+            data = ctypes.create_string_buffer(info.size)
+            info = BtfInfo(data=ctypes.addressof(data), size=len(data))
+            self.info(fd, info)
+        finally:
+            os.close(fd)
+        return data.raw
 
     def link_info(self, fd: int) -> LinkInfo:
         """Program and interface of a link; ifindex 0 once it is detached."""

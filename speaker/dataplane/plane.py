@@ -105,6 +105,8 @@ class DataPlane:
         taps = Taps(libbpf, store.program.tc_fd)
         posts = Posts(libbpf, pins, options.mode, store.program, options.state_dir, taps)
         posts.adopt()
+        store.forget_others()
+        settings.warnings += store.warnings
         alive = [
             cell.index
             for cell in store.cells.used()
@@ -128,6 +130,11 @@ class DataPlane:
             settings=settings,
             is_speaking=bool(alive),
         )
+
+    @property
+    def migrated_from(self) -> str:
+        """Name of the layout version whose maps were taken over; "" when they were of ours."""
+        return self._store.migrated_from
 
     # -- interfaces ------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import ctypes
 import mmap
 import os
 import platform
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -21,9 +20,13 @@ import attrs
 from speaker.dataplane import counters
 from speaker.dataplane.bpffs import Pins
 from speaker.dataplane.cells import Cells, futex_xor
+from speaker.dataplane.errors import ApplyError
+from speaker.dataplane.foreign import ForeignMaps
+from speaker.dataplane.fresh import Fresh
 from speaker.dataplane.heard import HeardBeats
 from speaker.dataplane.layout import CONTROL, filter_bit
 from speaker.dataplane.libbpf import Libbpf
+from speaker.dataplane.migrate import carry_ends, remove_others, sources, wait_for_programs
 from speaker.dataplane.program import MAPS, Program, Sizes, load, memory, sizes_of
 from speaker.dataplane.tables import (
     IPV4,
@@ -38,7 +41,6 @@ from speaker.dataplane.tables import (
 )
 from speaker.dataplane.threads import in_thread
 
-FIRST_STATS: Final = 1024
 _FAMILIES: Final[dict[int, Family]] = {4: IPV4, 6: IPV6}
 _NEXT: Final = "-next"  # a grown map, pinned before it is in use
 # x86 shows stores in the order in which they were made; others need to be told.
@@ -61,30 +63,41 @@ class Store:
     _active: dict[int, int]
     _memories: dict[str, mmap.mmap]
     _filters: list[mmap.mmap] = attrs.field(factory=list)  # of the program, and of a larger one
+    migrated_from: str = ""  # the directory of the version whose maps were taken over
+    warnings: list[str] = attrs.field(factory=list)
 
     @classmethod
     def open(cls, libbpf: Libbpf, pins: Pins, object_path: Path, slots: int) -> "Store":
-        """Adopt the pinned maps, or make and pin new ones; raises ApplyError."""
+        """Adopt the pinned maps, of any version, or make and pin new ones; raises ApplyError."""
         pins.make()
         for path in pins.maps.glob(f"*{_NEXT}"):
             path.unlink()
-        pinned = {name: libbpf.get(pins.maps / name) for name in MAPS if _is_there(pins, name)}
-        is_adopted = len(pinned) == len(MAPS)
-        try:
-            if is_adopted:
-                sizes, reuse = sizes_of(libbpf, pinned), pinned
-            else:  # an earlier process died while it pinned the first ones
-                sizes, reuse = Sizes(slots, slots, FIRST_STATS), {}
-                for name in pinned:
-                    (pins.maps / name).unlink()
-            program = load(libbpf, object_path, sizes, reuse)
-        finally:
-            for fd in pinned.values():
-                os.close(fd)
-        if not is_adopted:
-            for name in MAPS:
-                libbpf.pin(program.maps[name], pins.maps / name)
-        return cls._of(libbpf, pins, object_path, program, is_adopted=is_adopted)
+        if all((pins.maps / name).exists() for name in MAPS):
+            program = _reload(libbpf, pins, object_path)
+            store = cls._of(libbpf, pins, object_path, program, is_adopted=True)
+        else:
+            fresh = Fresh(libbpf, pins, object_path, slots)
+            program = fresh.make()
+            is_adopted = bool(fresh.migrated_from)
+            store = cls._of(libbpf, pins, object_path, program, is_adopted=is_adopted)
+            store.migrated_from, store.warnings = fresh.migrated_from, fresh.warnings
+        store._carry_ends()
+        return store
+
+    def forget_others(self) -> None:
+        """Our program is on every interface: what other versions left has had its say."""
+        if self.pins.others():
+            wait_for_programs()
+            self._carry_ends()
+            remove_others(self.pins)
+
+    def _carry_ends(self) -> None:
+        for directory in sources(self.pins):
+            try:
+                with ForeignMaps.open(self.libbpf, directory) as maps:
+                    carry_ends(maps, self.cells)
+            except ApplyError as exc:
+                self.warnings.append(f"{directory.parent.name}: {exc}; its fences are not known")
 
     @classmethod
     def _of(
@@ -218,20 +231,28 @@ class Store:
         self._filters.clear()
 
 
-def _is_there(pins: Pins, name: str) -> bool:
-    return (pins.maps / name).exists()
+def _reload(libbpf: Libbpf, pins: Pins, object_path: Path) -> Program:
+    """Our program on the maps that are pinned."""
+    pinned: dict[str, int] = {}
+    try:
+        for name in MAPS:
+            pinned[name] = libbpf.get(pins.maps / name)
+        return load(libbpf, object_path, sizes_of(libbpf, pinned), pinned)
+    finally:
+        for fd in pinned.values():
+            os.close(fd)
 
 
 def read_control(libbpf: Libbpf, map_fd: int) -> dict[int, int]:
     """The half in use of each table, by IP version."""
     key, value = ctypes.c_uint32(0), ctypes.create_string_buffer(CONTROL.size_bytes)
     libbpf.call("read control", "bpf_map_lookup_elem", map_fd, ctypes.byref(key), value)
-    active4, active6 = struct.unpack("<II", value.raw)
-    return {4: active4 & 1, 6: active6 & 1}
+    found = CONTROL.unpack(value.raw)
+    return {4: int(found["active4"]) & 1, 6: int(found["active6"]) & 1}
 
 
 def write_control(libbpf: Libbpf, map_fd: int, active: dict[int, int]) -> None:
     """Publish halves: an update by the kernel, after every store made before it."""
     key = ctypes.c_uint32(0)
-    value = struct.pack("<II", active[4], active[6])
+    value = CONTROL.pack(active4=active[4], active6=active[6])
     libbpf.call("publish a table", "bpf_map_update_elem", map_fd, ctypes.byref(key), value, 0)

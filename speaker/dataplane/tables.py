@@ -18,11 +18,12 @@ Works on any buffer, so that tests need neither root nor a kernel.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import attrs
 
-from speaker.dataplane.layout import MAX_PROBES, SLOT4, SLOT6, Voice, hash4, hash6
+from speaker.dataplane.layout import MAX_PROBES, SLOT4, SLOT6, Layout, Voice, hash4, hash6
 
 SLICE = 192  # keys moved between two yields: about a millisecond
 
@@ -45,24 +46,33 @@ class Family:
     ifindex_int: int  # in units of 4 bytes
     cell_half: int  # in units of 2 bytes
     address_bytes: int
+    codec: struct.Struct  # of a whole slot, its voice as one number, padding left out
+    taken: Callable[[tuple[Any, ...]], tuple[Any, ...]]  # members of a slot as in _MEMBERS
+    laid: Callable[[tuple[Any, ...]], tuple[Any, ...]]  # and back
 
 
-IPV4: Final = Family(
-    SLOT4.size_bytes,
-    SLOT4.offsets["voice"] // 8,
-    SLOT4.offsets["ifindex"] // 4,
-    SLOT4.offsets["cell"] // 2,
-    4,
-)
-IPV6: Final = Family(
-    SLOT6.size_bytes,
-    SLOT6.offsets["voice"] // 8,
-    SLOT6.offsets["ifindex"] // 4,
-    SLOT6.offsets["cell"] // 2,
-    16,
-)
-_SLOT4: Final = struct.Struct("<4sIQHHI")
-_SLOT6: Final = struct.Struct("<16sQIHHII")
+_MEMBERS: Final = ("addr", "ifindex", "voice", "vlan", "cell", "stat")
+
+
+def _family(slot: Layout, address_bytes: int) -> Family:
+    """By the names of members, so that a layout may have them in any order."""
+    codes = dict(slot.members) | {"voice": "Q"}
+    padding = {name: f"{struct.calcsize(code)}x" for name, code in slot.members}
+    names = [name for name in codes if name in _MEMBERS]
+    return Family(
+        slot.size_bytes,
+        slot.offsets["voice"] // 8,
+        slot.offsets["ifindex"] // 4,
+        slot.offsets["cell"] // 2,
+        address_bytes,
+        struct.Struct("<" + "".join((codes if n in _MEMBERS else padding)[n] for n in codes)),
+        itemgetter(*map(names.index, _MEMBERS)),
+        itemgetter(*map(_MEMBERS.index, names)),
+    )
+
+
+IPV4: Final = _family(SLOT4, 4)
+IPV6: Final = _family(SLOT6, 16)
 
 
 @attrs.frozen
@@ -223,10 +233,8 @@ class Half:
 
     def _slot(self, at: int) -> tuple[bytes, Row]:
         offset = at * self.family.stride
-        if self.family.address_bytes == 4:
-            address, ifindex, voice, vlan, cell, stat = _SLOT4.unpack_from(self.buffer, offset)
-        else:
-            address, voice, ifindex, vlan, cell, stat, _ = _SLOT6.unpack_from(self.buffer, offset)
+        members = self.family.codec.unpack_from(self.buffer, offset)
+        address, ifindex, voice, vlan, cell, stat = self.family.taken(members)
         if not ifindex:
             return b"", Row(0, 0, 0)
         return _PLACE.pack(ifindex, vlan) + address, Row(voice, cell, stat)
@@ -237,14 +245,8 @@ class Half:
         offset = at * self.family.stride
         # DEAD first: the ifindex is what makes a reader look at the rest.
         self._words[offset // 8 + self.family.voice_word] = _DEAD
-        if self.family.address_bytes == 4:
-            _SLOT4.pack_into(
-                self.buffer, offset, address, ifindex, row.voice, vlan, row.cell, row.stat
-            )
-        else:
-            _SLOT6.pack_into(
-                self.buffer, offset, address, row.voice, ifindex, vlan, row.cell, row.stat, 0
-            )
+        members = (address, ifindex, row.voice, vlan, row.cell, row.stat)
+        self.family.codec.pack_into(self.buffer, offset, *self.family.laid(members))
 
 
 def halves(

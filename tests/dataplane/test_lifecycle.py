@@ -280,22 +280,6 @@ def test_two_planes_at_once_are_told_apart_by_their_directories(
         run("umount", str(other), check=False)
 
 
-def test_links_of_another_layout_version_are_taken_over(net: Pair, start: Start) -> None:
-    """An upgrade that changes the layout swaps programs too; only its table starts empty."""
-    first = start()
-    first.put("192.0.2.200")
-    (net.bpffs / f"v{LAYOUT_VERSION}").rename(net.bpffs / "v0")
-
-    second = start()
-
-    assert second.plane.adopted == ()
-    assert [each.rung for each in second.plane.attachments()] == [Rung.NATIVE]
-    assert sorted(path.name for path in net.bpffs.glob("v*")) == [f"v{LAYOUT_VERSION}"]
-    second.put("192.0.2.201")
-    assert net.neighbour("192.0.2.201") == OURS
-    assert net.neighbour("192.0.2.200") == ""
-
-
 def test_a_broken_state_file_stops_no_answer(net: Pair, start: Start) -> None:
     net.state_dir.mkdir()
     (net.state_dir / "dataplane.json").write_text("{")

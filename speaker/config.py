@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     release_grace_s: float = 120.0
     advert_limit: float = 2000.0  # frames/s on one segment, 0 = no limit
     leave_timeout_s: float = 5.0
+    on_stop: str = "leave"  # or "hold": what SIGTERM means
     # policy
     lb_class: str = ""
     ignore_exclude_lb: bool = False

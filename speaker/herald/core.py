@@ -15,6 +15,7 @@ from speaker.herald.exchange import Exchange
 from speaker.herald.facts import Claim, Flag, Hello, LinkFact, Message, State
 from speaker.herald.hands import Hands
 from speaker.herald.hearsay import Hearsay
+from speaker.herald.holding import HoldRefusal
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
 from speaker.herald.peers import HELLO_S
@@ -258,6 +259,24 @@ class HeraldCore:
         self._docket.urge(self._docket.seats)
         self._settle(now)
 
+    def hold_refusal(self) -> HoldRefusal | None:
+        """Why hold() would not be safe now; None when it is."""
+        world, node = self._world, self._own.node
+        if not self.sentry.is_on:
+            return HoldRefusal.NO_BEATS
+        for seat in self._docket.seats.values():
+            rivals = set(seat.plan.candidates) if seat.plan is not None else world.foreigners
+            if seat.mine and not world.foreigners.isdisjoint(rivals):
+                return HoldRefusal.MIXED_RING
+        if world.alive and not self.sentry.is_vouched(node, world.now):
+            return HoldRefusal.UNPROVEN
+        return None
+
+    def hold(self, now: float) -> None:
+        """Keep every seat as it is from now on, and tell the others to give us none."""
+        self._world.is_holding = True
+        self._settle(now)
+
     @property
     def is_empty_handed(self) -> bool:
         """Whether we hold nothing and give nothing any more, and everybody knows."""
@@ -417,10 +436,11 @@ class HeraldCore:
         """Judge what is to be judged, then say what follows to the others."""
         world, judge = self._world, self._rules.judge
         world.now = max(world.now, now)
-        for seat in self._docket.bereft():
-            self._rules.let_go(seat)
-        for seat in self._docket.cases():
-            judge(seat)
+        if not world.is_holding:  # then the next herald goes on, with moves under way too
+            for seat in self._docket.bereft():
+                self._rules.let_go(seat)
+            for seat in self._docket.cases():
+                judge(seat)
         self.sentry.acted(now)
         if self._docket.has_idle:
             self._tasks.set("sweep", now)

@@ -29,6 +29,7 @@ from speaker.herald.beater import Beater
 from speaker.herald.core import AdoptedRow, HeraldCore, PlannedSeat
 from speaker.herald.core import Link as CoreLink
 from speaker.herald.frames import Vip
+from speaker.herald.holding import HOLD_S, Ending
 from speaker.herald.memory import Memory
 from speaker.herald.performer import Performer, names
 from speaker.herald.prover import Prover
@@ -96,6 +97,8 @@ class Herald:
         self.memory.restore(self.core.restore)
         rows = self.plane.adopted
         has_lease = self.plane.adopted_lease
+        if self.plane.migrated_from:
+            self.log.info("maps_migrated", version=self.plane.migrated_from, vips=len(rows))
         if has_lease:
             self._take_plan(self.memory.plan())
             self.plane.push_lease(now_ns=now_ns)
@@ -111,7 +114,19 @@ class Herald:
         if self.plan is not None:
             self._tell_plan(self.plan, from_agent=False)
 
-    async def leave(self) -> None:
+    async def stop(self) -> Ending:
+        """Do what SIGTERM means by the settings; what is left to do then is `close`."""
+        if self.settings.on_stop == "hold":
+            refusal = self.core.hold_refusal()
+            if refusal is None:
+                self.core.hold(self._now())
+                self.settle()
+                return Ending.HOLD
+            self.log.warn("hold_refused", reason=refusal)
+        await self._leave()
+        return Ending.LEAVE
+
+    async def _leave(self) -> None:
         """Hand every seat over and say goodbye, within the limit of the settings."""
         try:
             async with asyncio.timeout(self.settings.leave_timeout_s):
@@ -122,17 +137,18 @@ class Herald:
             self.log.warn("seats_not_handed_over", within_s=self.settings.leave_timeout_s)
         await self.ring.leave(GOODBYE_S)
 
-    def close(self, *, release: bool) -> None:
-        """
-        Do nothing more. With `release` the program passes everything and nothing stays on lo;
-        without, the lease runs on for the next herald.
-        """
+    def close(self, ending: Ending) -> None:
+        """Do nothing more; what the program does from now on is for `ending` to say."""
         self._tick_alarm.cancel()
         self._scan_alarm.cancel()
         self.performer.close()
         if self.beater is not None:
             self.beater.close()
-        if release:
+        if ending is Ending.HOLD:
+            # VIPs stay on lo for longer: each was refreshed less than 15 s ago, to live for 60 s.
+            self.plane.hold(now_ns=time.monotonic_ns(), for_s=HOLD_S)
+            self.log.info("seats_held_on", for_s=HOLD_S)
+        elif ending is Ending.LEAVE:
             if self.performer.lo is not None:
                 # Until the last address is gone from lo, the kernel's own answers are dropped.
                 self.plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=CLEARING_NS)

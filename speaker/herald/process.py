@@ -24,6 +24,7 @@ from speaker.herald.beat import Beat
 from speaker.herald.beater import Beater
 from speaker.herald.core import CoreConfig, HeraldCore
 from speaker.herald.herald import Herald
+from speaker.herald.holding import Ending
 from speaker.herald.link import SOCKET_NAME
 from speaker.herald.lo import LoBinder
 from speaker.herald.memory import Memory
@@ -82,7 +83,7 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
         beat = Beat(herald.beat, herald.counts)
         if herald.beater is not None:
             herald.beater.beaten = beat.push_along
-        is_over = False
+        ending = Ending.CRASH
         try:
             herald.adopt()
             beat.start()
@@ -94,13 +95,11 @@ async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> N
             memory = realtime.anonymous_bytes()
             generation = herald.generation
             log.info("herald_running", generation=generation, anonymous_bytes=memory, **granted)
-            await _until_stopped(herald, stop)
-            is_over = True
+            ending = await _until_stopped(herald, stop)
         finally:
             beat.stop()
             herald.server.close()
-            # After a crash the lease runs on: whoever comes next adopts what we hold.
-            herald.close(release=is_over or _gives_way(herald.fatal))
+            herald.close(Ending.LEAVE if _gives_way(herald.fatal) else ending)
 
 
 def _gives_way(fatal: "asyncio.Future[str]") -> bool:
@@ -114,8 +113,9 @@ def _end_by_bug(herald: Herald, context: dict[str, Any]) -> None:
         herald.fatal.set_exception(exception)
 
 
-async def _until_stopped(herald: Herald, stop: asyncio.Event) -> None:
-    """Run the ring until SIGTERM, then leave; raises FatalError when the core wants us to end."""
+async def _until_stopped(herald: Herald, stop: asyncio.Event) -> Ending:
+    """Run the ring until SIGTERM, then stop; raises FatalError when the core wants us to end."""
+    ending = Ending.LEAVE
     async with asyncio.TaskGroup() as group:
         ring = group.create_task(herald.ring.run())
         started = group.create_task(herald.ring.started())
@@ -129,9 +129,10 @@ async def _until_stopped(herald: Herald, stop: asyncio.Event) -> None:
             message = f"{herald.fatal.result()}; ours is {herald.ring.own_address}"
             raise FatalError(ExitCode.NAME_TAKEN, "node_name_taken", message)
         if not ring.done():
-            await herald.leave()
+            ending = await herald.stop()
         for task in (ring, started, stopping):
             task.cancel()
+    return ending
 
 
 def _build(settings: Settings, log: Log, netlink: Netlink | None) -> Herald:

@@ -284,7 +284,8 @@ class Rules:
         if world.now + 1e-6 < at:
             self.agenda.sooner(seat.key, at)
             return
-        if world.peers[holder].is_fresh(world.now):
+        peer = world.peers[holder]
+        if peer.is_fresh(world.now) and not peer.has(Flag.LEAVING):
             self.asks.setdefault(holder, []).append(seat.key)
         delay = ASK_AGAIN_S[min(seat.asks, len(ASK_AGAIN_S) - 1)]
         seat.asks += 1

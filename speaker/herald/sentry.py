@@ -8,7 +8,7 @@ It decides nothing on seats: a sentence only makes a peer silent in the World, a
 seats whose holder is gone do the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Final
 
@@ -174,7 +174,9 @@ class Sentry:
         watched = self.vigil.watchees.values()
         is_heard = all(w.standing is Standing.HEARD for w in watched)
         is_met = len(watched) >= min(WATCHED, len(self.world.alive))
-        return is_met and is_heard and not self.silence.accused() and not self.fences.nodes()
+        is_told = len(self.world.own.reflects) >= len(watched)
+        is_known = is_met and is_heard and is_told
+        return is_known and not self.silence.accused() and not self.fences.nodes()
 
     # --- what comes in
 
@@ -185,7 +187,7 @@ class Sentry:
         if peer is None:
             return
         is_new = self.vigil.standing(node) is Standing.UNPROVEN  # or each beat costs a look at all
-        vouched = is_new and self._is_vouched_for(node)
+        vouched = is_new and any(self._vouchers(node))
         if self.vigil.reflected(node, reflection.seq, now, vouched=vouched):
             self.actions.append(Note("beats_heard_again", {"name": node}))
             self.meet(peer, now)  # the first after three missed: both say their TAKEs at once
@@ -206,12 +208,6 @@ class Sentry:
         is_lost = reflection.state is not BeatState.SUSPENDED or now - since >= SUSPENDED_S
         if is_lost and peer.words.active and not self.silence.is_sentenced(node):
             self._do(self.silence.condemned(node, now), now)
-
-    def _is_vouched_for(self, node: str) -> bool:
-        return any(
-            p.is_alive and p.hello is not None and (node, "") in p.hello.reflects
-            for p in self.world.peers.values()
-        )
 
     def request_heard(self, node: str, now: float, *, has_witness: bool) -> None:
         """A verified beat of a node reached us: it lives, and if it has a witness it is heard."""
@@ -291,7 +287,23 @@ class Sentry:
     def is_beating(self, node: str, now: float) -> bool:
         """Whether its program reflects: then it is not dead, whatever memberlist says."""
         self.look()
-        return self.vigil.heard_within(node, RECENT_S, now) and not self.silence.is_sentenced(node)
+        if self.silence.is_sentenced(node):
+            return False
+        return self.vigil.heard_within(node, RECENT_S, now) or self.is_vouched(node, now)
+
+    def is_vouched(self, node: str, now: float) -> bool:
+        """
+        Whether a peer whose herald acts says that the node's program reflects its beats.
+
+        Not everybody watches everybody: of a holding node memberlist alone would say that it died.
+        """
+        return any(peer.is_fresh(now) for peer in self._vouchers(node))
+
+    def _vouchers(self, node: str) -> Iterator[Peer]:
+        for peer in self.world.peers.values():
+            reflects = () if peer.hello is None else peer.hello.reflects
+            if peer.is_alive and not peer.silenced and any(name == node for name, _ in reflects):
+                yield peer
 
     def heard_by_any(self, now: float) -> bool:
         """Whether anybody hears us; asks the gateways when not. Without beats nobody can tell."""

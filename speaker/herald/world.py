@@ -36,6 +36,7 @@ class World:
     is_leaving: bool = False
     is_waiting: bool = False  # the data plane may not speak: see reentry.py
     is_on_trial: bool = False
+    is_holding: bool = False  # stopped, but for the program: no seat changes any more
     is_duplicate: bool = False
     agent_at: float = -inf
     has_links: bool = False  # whether the interfaces were told yet
@@ -101,7 +102,7 @@ class World:
         flags = 0
         if self.is_started and not self.is_duplicate and not self.is_waiting:
             flags |= Flag.STARTED
-        if self.is_leaving:
+        if self.is_leaving or self.is_holding:
             flags |= Flag.LEAVING
         if self.agent_is_fresh:
             flags |= Flag.AGENT_FRESH

@@ -90,6 +90,14 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     help="What finds a dead node: beats in a tenth of a second, or MetalLB's timing alone.",
 )
 @click.option(
+    "--on-stop",
+    envvar="STENTOR_ON_STOP",
+    type=click.Choice(("leave", "hold")),
+    default="leave",
+    show_default=True,
+    help="SIGTERM hands VIPs over, or has the kernel answer for 30 s until the next speaker.",
+)
+@click.option(
     "--lb-class",
     default="",
     metavar="CLASS",
@@ -170,9 +178,9 @@ def speaker(**flags: Any) -> None:
     """
     Answer ARP and NDP for the VIPs of this node, in XDP, and share them with the ring.
 
-    Runs until SIGTERM, which hands every VIP over to another node. Exit codes: 0 stopped, 64 wrong
-    flag, 69 port or state directory taken, 70 bug, 71 kernel refuses, 76 node name taken, 77
-    missing capability, 78 a file named by a flag is wrong.
+    Runs until SIGTERM, which hands every VIP over to another node (see --on-stop). Exit codes: 0
+    stopped, 64 wrong flag, 69 port or state directory taken, 70 bug, 71 kernel refuses, 76 node
+    name taken, 77 missing capability, 78 a file named by a flag is wrong.
     """
     from speaker import main as speaker_main  # noqa: PLC0415 - not for --help
 
@@ -214,6 +222,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         gossip_wan=flags["ml_wan_config"],
         gossip_key_path=key_path,
         failover=flags["failover"],
+        on_stop=flags["on_stop"],
         join=tuple(flags["join"]),
         xdp_mode=flags["xdp_mode"],
         manage_sysctls=flags["manage_sysctls"],

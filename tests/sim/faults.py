@@ -21,6 +21,7 @@ class Kind(enum.StrEnum):
     CARRIER = "carrier"  # nodes[0] loses carrier
     AGENT = "agent"  # the agent of nodes[0] is silent
     LEAVE = "leave"  # SIGTERM, started again after the duration
+    HOLD = "hold"  # SIGTERM with hold, started again after the duration
     PLAN = "plan"  # another ranking; node k learns of it k-th of `amount` seconds later
     SHRINK = "shrink"  # nodes[0] is no candidate of anything for the duration, with skew
     WITHDRAW = "withdraw"  # a VIP leaves the plan for the duration, with skew
@@ -61,6 +62,8 @@ _TABLE: dict[Kind, tuple[int, float, float]] = {
     Kind.PLAN: (3, 0.0, 0.0),
     Kind.SHRINK: (2, 1.0, 8.0),
     Kind.WITHDRAW: (1, 0.5, 6.0),
+    # Not drawn into schedules, whose numbers would all mean others: tests/sim/test_hold.py adds it.
+    Kind.HOLD: (0, 0.5, 40.0),
 }
 NEVER = 1_000.0  # a host that stays off
 

@@ -203,6 +203,19 @@ class Host:
         self.wake_at = inf
         self.table.orphan(self.wires.engine.now)
 
+    def hold(self) -> bool:
+        """SIGTERM with --on-stop hold; False when that is not safe now, and nothing was done."""
+        herald, now = self.herald, self.wires.engine.now
+        if herald is None or not self.runs or herald.core.hold_refusal() is not None:
+            return False
+        herald.core.hold(now)
+        self._act()
+        self.saved = herald.core.snapshot()
+        if not self.table.is_suspended:
+            self.table.hold(now)
+        self.kill()
+        return True
+
     def power_off(self) -> None:
         """The host dies, its tmpfs and its tables with it."""
         self.kill()

@@ -48,6 +48,7 @@ AGREED_S = 26.0
 _HARMLESS: dict[Kind, tuple[float, float, bool]] = {
     Kind.KILL: (2.8, 1.0, False),  # restarted within the lease
     Kind.FREEZE: (2.8, 1.0, False),
+    Kind.HOLD: (28.0, 1.0, False),  # started again within the hold
     Kind.LOSS: (inf, 0.05, False),
     Kind.SLOW: (inf, 0.03, False),
     Kind.AGENT: (inf, 1.0, False),

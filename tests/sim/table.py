@@ -6,6 +6,7 @@ import attrs
 
 from speaker.beats import BeatState
 from speaker.herald.actions import Speak, Vip, Voice
+from speaker.herald.holding import HOLD_S
 
 LEASE_S = 3.0
 
@@ -20,6 +21,7 @@ class Table:
     has_expired: bool = False  # sticky
     is_suspended: bool = False  # by a claim
     epoch: int = 0
+    is_holding: bool = False  # until the deadline
 
     def question(self, vip: Vip, now: float) -> bytes | None:
         """The LLADDR in the answer to an ARP request or solicitation; None = no answer."""
@@ -41,16 +43,19 @@ class Table:
             self.is_suspended = True
         if self.is_suspended:
             return BeatState.SUSPENDED, self.epoch
-        return BeatState.EXPIRED if self.has_expired else BeatState.OWNING, self.epoch
+        if self.has_expired:
+            return BeatState.EXPIRED, self.epoch
+        return BeatState.HOLDING if self.is_holding else BeatState.OWNING, self.epoch
 
     def beat_age_ms(self, now: float) -> int:
         """Since a herald pushed the lease."""
-        return 0 if self.deadline == inf else round(1000 * (LEASE_S - (self.deadline - now)))
+        length_s = HOLD_S if self.is_holding else LEASE_S
+        return 0 if self.deadline == inf else round(1000 * (length_s - (self.deadline - now)))
 
     def push(self, now: float) -> bool:
         """A herald begins to push the lease; returns whether the old one had not run out."""
         held = now <= self.deadline and not self.has_expired and not self.is_suspended
-        self.has_expired = not held
+        self.has_expired, self.is_holding = not held, False
         if held:
             self.deadline = inf
         return held
@@ -58,7 +63,12 @@ class Table:
     def enter(self, *, keep_epoch: bool = False) -> None:
         """The herald has dropped every seat and begins anew."""
         self.has_expired, self.is_suspended, self.deadline = False, False, inf
+        self.is_holding = False
         self.epoch += not keep_epoch
+
+    def hold(self, now: float) -> None:
+        """The herald stops with hold."""
+        self.is_holding, self.deadline = True, now + HOLD_S
 
     def orphan(self, now: float) -> None:
         """Nobody pushes the lease any more."""
@@ -69,4 +79,4 @@ class Table:
         """The host is off, and its memory lost."""
         self.rows.clear()
         self.deadline, self.epoch = -inf, 0
-        self.has_expired = self.is_suspended = False
+        self.has_expired = self.is_suspended = self.is_holding = False

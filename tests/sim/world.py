@@ -10,6 +10,7 @@ from speaker.beats.vigil import BEAT_S, WATCHED
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
 from speaker.herald.actions import SendAll, SendBeat, Vip
 from speaker.herald.core import PlannedSeat
+from speaker.herald.holding import HOLD_S
 from speaker.herald.sentry import Reflection
 from tests.sim.engine import Engine
 from tests.sim.faults import NEVER, Fault, Kind
@@ -342,6 +343,10 @@ class World:
         paths = self._paths(fault)
         if fault.kind in {Kind.KILL, Kind.FREEZE}:
             self._look_later(LEASE_S)
+        if fault.kind is Kind.HOLD:
+            self._look_later(HOLD_S)
+            if fault.duration > HOLD_S:
+                self.quiet_at = max(self.quiet_at, self.engine.now + HOLD_S)
         table: dict[Kind, Steps] = {
             Kind.CRASH: (self._each(fault, Host.power_off), self._each(fault, Host.power_on)),
             Kind.KILL: (self._each(fault, Host.kill), self._each(fault, Host.start)),
@@ -357,6 +362,7 @@ class World:
                 lambda: self._hush(host, silent=False),
             ),
             Kind.LEAVE: (lambda: self._leave(host), host.start),
+            Kind.HOLD: (self._each(fault, self._hold), self._each(fault, Host.start)),
             Kind.PLAN: (lambda: self._rerank(skew_s, rng), _nothing),
             Kind.SHRINK: (
                 lambda: self._exclude(name, 1, skew_s, rng),
@@ -413,6 +419,10 @@ class World:
         host.agent_silent = silent
         if not silent:
             host.plan_sent(host.herald)
+
+    def _hold(self, host: Host) -> None:
+        if not host.hold():
+            self._leave(host)
 
     def _leave(self, host: Host) -> None:
         """SIGTERM: hand over, say goodbye, end after 2.5 s at the latest."""

@@ -33,11 +33,15 @@ _CHILD_MODULES = {Target.AGENT: "speaker.agent", Target.HERALD: "speaker.herald.
 
 @attrs.frozen
 class Lab:
-    """One lab. `xdp_mode` goes to the speakers, as do `speaker_flags`."""
+    """
+    One lab. `xdp_mode` goes to the speakers, as do `speaker_flags`; `build` is where the packages
+    are that its processes run.
+    """
 
     topology: Topology
     xdp_mode: str = "native"
     speaker_flags: tuple[str, ...] = ()
+    build: Path = _PACKAGE_ROOT
 
     @property
     def directory(self) -> Path:
@@ -138,7 +142,8 @@ class Lab:
             [*enter, *before, sys.executable, "-m", *arguments],
             pid_file=self._pid_file(node, program),
             log=self.log(node, program),
-            environment={"PYTHONPATH": python_path()},
+            # Without the latter `python -m` would prefer the packages of the directory we are in.
+            environment={"PYTHONPATH": python_path(self.build), "PYTHONSAFEPATH": "1"},
         )
 
     def _pid_file(self, node: Host, program: str) -> Path:
@@ -202,10 +207,10 @@ def require_root() -> None:
         raise LabError("a lab needs root (network namespaces and BPF): run it with sudo")
 
 
-def python_path() -> str:
-    """PYTHONPATH under which a child finds this very package, installed or not."""
+def python_path(build: Path = _PACKAGE_ROOT) -> str:
+    """PYTHONPATH under which a child finds this very package, installed or not, or a `build`."""
     inherited = os.environ.get("PYTHONPATH")
-    return os.pathsep.join([str(_PACKAGE_ROOT), *([inherited] if inherited else [])])
+    return os.pathsep.join([str(build), *([inherited] if inherited else [])])
 
 
 def mounts_below(directory: Path) -> list[Path]:

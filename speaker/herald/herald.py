@@ -29,7 +29,7 @@ from speaker.herald.beater import Beater
 from speaker.herald.core import AdoptedRow, HeraldCore, PlannedSeat
 from speaker.herald.core import Link as CoreLink
 from speaker.herald.frames import Vip
-from speaker.herald.holding import HOLD_S, Ending
+from speaker.herald.holding import HOLD_S, Ending, HoldRefusal
 from speaker.herald.memory import Memory
 from speaker.herald.performer import Performer, names
 from speaker.herald.prover import Prover
@@ -117,7 +117,7 @@ class Herald:
     async def stop(self) -> Ending:
         """Do what SIGTERM means by the settings; what is left to do then is `close`."""
         if self.settings.on_stop == "hold":
-            refusal = self.core.hold_refusal()
+            refusal = self._hold_refusal()
             if refusal is None:
                 self.core.hold(self._now())
                 self.settle()
@@ -125,6 +125,11 @@ class Herald:
             self.log.warn("hold_refused", reason=refusal)
         await self._leave()
         return Ending.LEAVE
+
+    def _hold_refusal(self) -> HoldRefusal | None:
+        if any(item.rung is Rung.PACKET for item in self.plane.attachments()):
+            return HoldRefusal.USERSPACE
+        return self.core.hold_refusal()
 
     async def _leave(self) -> None:
         """Hand every seat over and say goodbye, within the limit of the settings."""

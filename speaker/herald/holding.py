@@ -21,5 +21,7 @@ class HoldRefusal(enum.StrEnum):
     NO_BEATS = "no_beats"
     # A candidate of a seat runs MetalLB: it too goes by memberlist alone.
     MIXED_RING = "mixed_ring"
+    # An interface is answered by the herald itself, on frames of an AF_PACKET socket.
+    USERSPACE = "userspace"
     # Members live, and none of them says that our program reflects its beats.
     UNPROVEN = "unproven"

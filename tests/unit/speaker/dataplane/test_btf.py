@@ -17,7 +17,9 @@ def name(text: str) -> int:
     return NAMES.index(b"\0" + text.encode() + b"\0") + 1 if text else 0
 
 
-def entry(kind: int, text: str, vlen: int, size: int, extra: bytes = b"", *, flag: int = 0) -> bytes:
+def entry(
+    kind: int, text: str, vlen: int, size: int, extra: bytes = b"", *, flag: int = 0
+) -> bytes:
     return struct.pack("<III", name(text), flag << 31 | kind << 24 | vlen, size) + extra
 
 

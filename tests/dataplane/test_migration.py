@@ -99,6 +99,8 @@ def test_an_upgrade_and_a_downgrade_miss_no_answer_and_keep_all(
     exits = herald.plane.exits()["arp_answered"]
     assert exits >= asked
 
+    herald.plane.hold(now_ns=time.monotonic_ns(), for_s=300.0)
+
     version, migrated, adopted = play(net, other_build, count, mode)
 
     assert (migrated, int(adopted)) == (f"v{LAYOUT_VERSION}", 2 + 2 * count)

@@ -79,9 +79,17 @@ def requests(lab: Lab) -> dict[tuple[str, str], int]:
     }
 
 
-def lost(probes: list[Asking], since: float) -> dict[str, int]:
-    """Questions without an answer, by who asked."""
-    return {f"{p.kind} {p.vip}": p.tally(since).lost for p in probes if p.tally(since).lost}
+def lost(probes: list[Asking], since: float) -> dict[str, list[float]]:
+    """When questions stayed without an answer, in seconds after `since`, by who asked."""
+    found = {
+        f"{probe.kind} {probe.vip}": [
+            round(each.asked_at - since, 3)
+            for each in probe.samples()
+            if each.asked_at >= since and not each.by
+        ]
+        for probe in probes
+    }
+    return {name: times for name, times in found.items() if times}
 
 
 def layouts(lab: Lab, node: Host) -> list[str]:

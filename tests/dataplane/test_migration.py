@@ -51,8 +51,8 @@ plane.put([VipRow(ip_address("192.0.2.200"), Voice.HELD),
            *(VipRow(ip_address((0x20010db8 << 96) + 0x10000 + n), Voice.HELD)
              for n in range(count))])
 while plane.step(time.monotonic()):
-    plane.push_lease(now_ns=time.monotonic_ns())
-plane.push_lease(now_ns=time.monotonic_ns())
+    plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=300 * 10**9)
+plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=300 * 10**9)
 plane.hold(now_ns=time.monotonic_ns(), for_s=300.0)
 print(LAYOUT_VERSION, plane.migrated_from or "-", len(plane.adopted), flush=True)
 import os; os.kill(os.getpid(), 9)

@@ -94,6 +94,7 @@ class HostAddress:
 
     address: IPv4Address | IPv6Address
     ifname: str
+    prefix_length: int = 128  # on-link are those that share so many bits with it
 
 
 def untouchable(

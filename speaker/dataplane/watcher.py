@@ -71,7 +71,7 @@ class Watcher:
 
     _changes: nl.Subscription
     _links: dict[int, Link] = attrs.field(factory=dict)
-    _addresses: dict[tuple[int, Address], None] = attrs.field(factory=dict)
+    _addresses: dict[tuple[int, Address], int] = attrs.field(factory=dict)  # prefix length
     _local: dict[int, set[Address]] = attrs.field(factory=dict)  # usable link-local, by ifindex
     _hops: dict[_RouteKey, set[Address]] = attrs.field(factory=dict)
 
@@ -103,8 +103,8 @@ class Watcher:
     def addresses(self) -> tuple[HostAddress, ...]:
         """Unicast addresses of this host, but those of `lo` and kube-ipvs0."""
         return tuple(
-            HostAddress(address, self._links[ifindex].name)
-            for ifindex, address in self._addresses
+            HostAddress(address, self._links[ifindex].name, prefix_length)
+            for (ifindex, address), prefix_length in self._addresses.items()
             if ifindex in self._links
         )
 
@@ -164,7 +164,9 @@ class Watcher:
         if family != socket.AF_UNSPEC:  # a bridge's or IPv6's view of the same link
             return None
         if message.kind == nl.RTM_DELLINK:
-            self._addresses = {k: None for k in self._addresses if k[0] != ifindex}
+            self._addresses = {
+                key: length for key, length in self._addresses.items() if key[0] != ifindex
+            }
             self._local.pop(ifindex, None)
             return Changed.LINKS if self._links.pop(ifindex, None) else None
         link = parse_link(message.body)
@@ -174,7 +176,7 @@ class Watcher:
         return Changed.LINKS
 
     def _take_address(self, message: nl.Message) -> Changed | None:
-        family, _, old_flags, _, ifindex = _IFADDR.unpack_from(message.body)
+        family, prefix_length, old_flags, _, ifindex = _IFADDR.unpack_from(message.body)
         link = self._links.get(ifindex)
         if link is not None and link.name in VIP_HOMES:
             return None
@@ -193,7 +195,7 @@ class Watcher:
                 changed = Changed.LINKS
         known = (ifindex, address) in self._addresses
         if is_new:
-            self._addresses[(ifindex, address)] = None
+            self._addresses[(ifindex, address)] = prefix_length
         else:
             self._addresses.pop((ifindex, address), None)
         return changed if known != is_new or changed is Changed.LINKS else None

@@ -7,7 +7,7 @@ magic, so that heralds without beats and members that are not Stentor ignore the
          4     1  version of everything below, 1
          5     …  one msgpack array: the name of the message, then its fields in the order below
 
-`segment` is "" while a node serves one segment.
+`segment` is the accused's own name of its interface: what all nodes call that cell.
 """
 
 from typing import Final

@@ -222,6 +222,16 @@ class Vigil:
             watchee.turn(Standing.HEARD)
         return was_silent
 
+    def refused(self, node: str) -> bool:
+        """A beat was answered by an error: as much as three missed; whether that made a silence."""
+        watchee = self.watchees.get(node)
+        if watchee is None or watchee.standing not in {Standing.HEARD, Standing.MISSING}:
+            return False
+        watchee.in_a_row, watchee.missed, watchee.is_awaited = 0, MISSES, False
+        watchee.turn(Standing.MISSING)
+        watchee.turn(Standing.SILENT)
+        return True
+
     def pardon(self, node: str) -> None:
         """Somebody else hears the node: count from zero."""
         watchee = self.watchees.get(node)

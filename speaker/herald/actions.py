@@ -105,18 +105,21 @@ class SendAll:
 @attrs.frozen
 class SendBeat:
     """
-    Send one beat to the program of `node`, whose LLADDR is six octets, out of `interface`.
+    Send one beat to the program of `node` on its interface `segment`, out of `interface` of ours.
 
-    `claimed` is the epoch of a fence record that the program is to obey.
+    `lladdr` is the target's, six octets. With `address` the beat goes to that one by UDP, else in
+    a frame. `claimed` is the epoch of a fence record that the program is to obey.
     """
 
     node: str
+    segment: str
     interface: str
     lladdr: bytes
     seq: int
     has_witness: bool
     claimed: int | None = None
     hears: bool = False  # its reflections reach us
+    address: Vip | None = None
 
 
 @attrs.frozen

@@ -1,11 +1,12 @@
 """Who answers for a VIP: the ownership core of a herald. Pure: events and `now` in, actions out."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import attrs
 
+from speaker.beats.cell import Cell
 from speaker.beats.messages import is_ours
 from speaker.herald.actions import Action, Note, Rejoin, Vip, Voice
 from speaker.herald.agenda import Agenda
@@ -19,12 +20,13 @@ from speaker.herald.holding import HoldRefusal
 from speaker.herald.ledger import Ledger
 from speaker.herald.namesake import Namesakes
 from speaker.herald.peers import HELLO_S
-from speaker.herald.reentry import Entry, Reentry
+from speaker.herald.reentry import Entry, Reentries
 from speaker.herald.requests import asks_of, declines_of
 from speaker.herald.rules import Rules
 from speaker.herald.saved import Saved, decode_saved, encode_saved
-from speaker.herald.seats import PlannedSeat, Seat, SeatReason
-from speaker.herald.sentry import Reflection, Sentry
+from speaker.herald.seats import PlannedSeat, Seat, SeatReason, serving
+from speaker.herald.sentries import Sentries
+from speaker.herald.sentry import Reflection
 from speaker.herald.teller import OwnFacts, Teller
 from speaker.herald.world import AGENT_SILENT_S, Link, World
 
@@ -90,17 +92,17 @@ class HeraldCore:
         self._hearsay.exchange = Exchange(
             own, world.peers, claims, teller, tasks, actions, rng, ledger.count, self._hearsay
         )
-        self.sentry = Sentry(
+        self.sentries = Sentries(
             world, claims, docket, hands, actions, ledger,
             self._hearsay.refresh, self._hearsay.exchange.meet, is_on=config.beats,
         )  # fmt: skip
-        self._hearsay.is_beating = self.sentry.is_beating
-        self._reentry = Reentry(self.sentry.heard_by_any)
+        self._hearsay.is_beating = self.sentries.is_beating
+        self._hearsay.may_beat = self.sentries.may_beat
+        self._reentry = Reentries(self.sentries.heard_by_any)
         self._is_joined = False
         self._catch_up_at: float | None = None
         self._saved: dict[bytes, tuple[int, str]] = {}
-        self._weak: dict[bytes, tuple[str, int]] = {}
-        self.epoch = 1
+        self._weak: dict[bytes, tuple[Cell, int]] = {}
         self.version = 0  # grows when view() or snapshot() may have changed
         tasks.set("hello", now + HELLO_S)
         tasks.set("start", now + START_S)
@@ -108,23 +110,23 @@ class HeraldCore:
     # --- what the herald before left
 
     def restore(self, saved: bytes) -> None:
-        """Take back epoch, fences, and for adopt() counters and moves; raises DecodeError."""
+        """Take back fences, and for adopt() counters and moves; raises DecodeError."""
         value = decode_saved(saved)
-        self.epoch = value.epoch + 1  # seats were dropped, unless adopt() says otherwise
-        self.sentry.fences.restore(value.fences)
+        self.sentries.fences.restore(value.fences)
         self._saved = {key: (count, to) for key, count, _, to in value.seats}
-        self._weak = {key: (node, epoch) for key, node, epoch in value.weak}
+        self._weak = {key: (Cell(*cell), epoch) for key, *cell, epoch in value.weak}
 
     def snapshot(self) -> bytes:
         """What restore() of the next herald needs; to be written whenever `version` has grown."""
         words = self._own.words.by_seat
         seats = tuple((k, w.counter, w.claim, w.to) for k, w in words.items() if w.claim)
         weak = tuple(
-            (key, seat.weak_of, self.sentry.silent_since(seat.weak_of))
+            (key, *cell, epoch)
             for key, seat in self._docket.seats.items()
             if seat.weak_of and seat.mine
+            for cell, epoch in self.sentries.weak_of(seat)
         )
-        return encode_saved(Saved(self.epoch, seats, self.sentry.fences.records(), weak))
+        return encode_saved(Saved(seats, self.sentries.fences.records(), weak))
 
     def adopt(self, rows: Iterable[AdoptedRow], now: float) -> None:
         """Go on with the seats of the table, without a word to the clients."""
@@ -140,15 +142,15 @@ class HeraldCore:
             seat.to = to if is_given else ""
             seat.my_counter = seat.counter = counter
             if row.voice is Voice.WEAK and key in self._weak:
-                seat.weak_of, epoch = self._weak[key]
-                self.sentry.resume_weak(seat.weak_of, epoch)
+                cell, epoch = self._weak[key]
+                seat.weak_of = cell.node
+                self.sentries.resume_weak(cell, epoch)
             seat.since = now
             seat.said = (row.voice, row.lladdr if row.voice is Voice.GIVEN else None)
             self._teller.say(key, seat.mine, counter, seat.to)
             self._docket.urge_one(key)
             adopted += 1
         if adopted:
-            self.epoch = max(1, self.epoch - 1)  # adoption keeps the epoch
             self._actions.append(Note("seats_adopted", {"count": adopted}))
         self._settle(now)
 
@@ -169,11 +171,12 @@ class HeraldCore:
             if seat.plan != plan or is_first:
                 seat.plan = plan
                 docket.queue((key,))
-        if self.sentry.fences.nodes():
-            plans = (seat.plan for seat in docket.seats.values() if seat.plan is not None)
-            self.sentry.fences.prune({name for plan in plans for name in plan.candidates})
         for key in gone:
             docket.seats[key].plan = None
+        plans = [seat.plan for seat in docket.seats.values() if seat.plan is not None]
+        self._world.serving = serving(plans)
+        if self.sentries.fences.cells():
+            self.sentries.fences.prune({name for plan in plans for name in plan.candidates})
         docket.urge(gone)
         self._settle(now)
         for key in gone:
@@ -210,7 +213,7 @@ class HeraldCore:
             self._actions.append(Rejoin("", ""))
         self._hearsay.hosts_changed()
         self._docket.urge(self._docket.seats)
-        self.sentry.survey(now)
+        self.sentries.survey(now)
         self._settle(now)
 
     def join_settled(self, now: float) -> None:
@@ -219,35 +222,44 @@ class HeraldCore:
         self._tasks.set("start", max(now, self._born_at + START_S))
         self._settle(now)
 
-    def lease_expired(self, now: float) -> None:
-        """The data plane found a deadline passed, or was fenced: every seat is dropped."""
+    def lease_expired(self, now: float, interfaces: Collection[str] | None = None) -> None:
+        """
+        The data plane found deadlines passed, or was fenced: the seats of these cells are dropped.
+
+        `interfaces` are those of the cells; None = all.
+        """
         self._world.now = now
         self._docket.forgo()
-        self._reentry.lost(now)
-        self._world.is_waiting = True
-        if self._own.words.active:
-            self.epoch += 1
+        names = {ln.name for ln in self._world.links} if interfaces is None else interfaces
+        self._world.waiting |= frozenset(names)
+        for name in names:
+            self._reentry.lost(name, now)
         for seat in self._docket.seats.values():
-            self._rules.hands.expire(seat)
+            if interfaces is None or any(seat.is_served_by(name) for name in interfaces):
+                self._rules.hands.expire(seat)
         self._docket.urge(self._docket.seats)
         self._settle(now)
 
-    def may_enter(self, now: float) -> Entry | None:
-        """After lease_expired(): how the data plane is to be entered now, None = not yet."""
-        return self._reentry.due(now)
+    def may_enter(self, now: float, interface: str) -> Entry | None:
+        """After lease_expired(): how its cell is to be entered now, None = not yet."""
+        return self._reentry.due(interface, now)
 
-    def entered(self, now: float) -> None:
-        """The data plane answers again: back to the seats by the rule for empty ones."""
+    def entered(self, now: float, interface: str) -> None:
+        """A cell answers again: back to its seats by the rule for empty ones."""
         self._world.now = max(self._world.now, now)
-        self._reentry.entered()
-        self._world.is_waiting = False
+        self._reentry.entered(interface)
+        self._world.waiting -= {interface}
         self._docket.urge(self._docket.seats)
         self._settle(now)
 
-    def probe_answered(self, vip: Vip, lladdr: bytes, now: float) -> None:
-        """Somebody with a foreign LLADDR answered for `vip`, or a conflict event named it."""
+    def probe_answered(self, vip: Vip, lladdr: bytes, now: float, interface: str = "") -> None:
+        """
+        Somebody with a foreign LLADDR answered for `vip`, or a conflict event named it.
+
+        `interface` is ours that heard it, "" if that is not known.
+        """
         self._world.now = now
-        self.sentry.segment_answered(vip, lladdr, now)
+        self.sentries.segment_answered(vip, lladdr, now, interface)
         if (seat := self._docket.seats.get(vip.packed)) is not None:
             self._rules.answered(seat, lladdr)
             self._docket.urge_one(seat.key)
@@ -262,13 +274,13 @@ class HeraldCore:
     def hold_refusal(self) -> HoldRefusal | None:
         """Why hold() would not be safe now; None when it is."""
         world, node = self._world, self._own.node
-        if not self.sentry.is_on:
+        if not self.sentries.is_on:
             return HoldRefusal.NO_BEATS
         for seat in self._docket.seats.values():
             rivals = set(seat.plan.candidates) if seat.plan is not None else world.foreigners
             if seat.mine and not world.foreigners.isdisjoint(rivals):
                 return HoldRefusal.MIXED_RING
-        if world.alive and not self.sentry.is_vouched(node, world.now):
+        if world.alive and not self.sentries.is_vouched(node, world.now):
             return HoldRefusal.UNPROVEN
         return None
 
@@ -316,6 +328,7 @@ class HeraldCore:
         """A member was declared dead, or left."""
         self._world.now = max(self._world.now, now)
         self._hearsay.left(node, now, dead=dead)
+        self.sentries.survey(now)
         self._settle(now)
 
     def name_conflict(self, node: str, address: str, now: float) -> None:
@@ -326,7 +339,7 @@ class HeraldCore:
     def received(self, sender: str, payload: bytes, now: float) -> None:
         """A user message came; `sender` is its source address as text. Hostile bytes count."""
         if is_ours(payload):
-            self.sentry.message(payload, now)
+            self.sentries.message(payload, now)
             self._settle(now)
             return
         if (message := self._hearsay.decode(payload)) is not None and not isinstance(
@@ -348,24 +361,29 @@ class HeraldCore:
         self._hearsay.hear(message, payload, sender, now)
         hello = message.hello if isinstance(message, State) else message
         if isinstance(hello, Hello) and hello.fences:
-            self.sentry.heard_fences(hello.fences, now)
+            self.sentries.heard_fences(hello.fences, now)
         self._settle(now)
 
     # --- beats
 
     def reflected(self, reflection: Reflection, now: float) -> None:
         """A node's program has sent our beat back; verified."""
-        self.sentry.reflected(reflection, now)
+        self.sentries.reflected(reflection, now)
         self._settle(now)
 
-    def beat_heard(self, node: str, now: float, *, has_witness: bool) -> None:
-        """A verified beat of a node has reached our program."""
-        self.sentry.request_heard(node, now, has_witness=has_witness)
+    def beat_heard(self, cell: Cell, now: float, *, has_witness: bool) -> None:
+        """A verified beat from a cell of a node has reached our program."""
+        self.sentries.request_heard(cell, now, has_witness=has_witness)
+        self._settle(now)
+
+    def beat_refused(self, cell: Cell, now: float) -> None:
+        """The host of a cell refused a beat by UDP (ICMP port unreachable)."""
+        self.sentries.refused(cell, now)
         self._settle(now)
 
     def watch(self, now: float) -> None:
-        """Send beats and judge silence; due at sentry.next_wakeup(), reflections read before."""
-        self.sentry.tick(now)
+        """Send beats and judge silence; due at sentries.next_wakeup(), reflections read before."""
+        self.sentries.tick(now)
         self._settle(now)
 
     def instance_of(self, node: str) -> int:
@@ -441,7 +459,7 @@ class HeraldCore:
                 self._rules.let_go(seat)
             for seat in self._docket.cases():
                 judge(seat)
-        self.sentry.acted(now)
+        self.sentries.acted(now)
         if self._docket.has_idle:
             self._tasks.set("sweep", now)
         if self._rules.asks:

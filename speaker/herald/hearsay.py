@@ -31,6 +31,7 @@ from speaker.herald.world import World
 
 MAX_PEERS: Final = 1024
 AGAIN_S: Final = 0.05
+ASKED_S: Final = 0.6  # for two beats to a node that we do not watch
 
 
 @attrs.define
@@ -51,6 +52,7 @@ class Hearsay:
     namesakes: Namesakes
     born_at: float
     is_beating: Callable[[str, float], bool] = lambda node, now: False
+    may_beat: Callable[[str], bool] = lambda node: False  # is worth asking by beats
     exchange: Exchange = attrs.field(init=False)
     _rivals: dict[str, list[bytes]] = attrs.field(factory=dict)  # who claims seats of ours
 
@@ -92,9 +94,11 @@ class Hearsay:
         peer.is_member = False
         peer.died_at = now if dead else None
         self.tasks.sooner("haunt", now + HAUNT_S)
-        if dead and (now - peer.heard_at < HEARD_S or self.is_beating(node, now)):
+        is_heard = now - peer.heard_at < HEARD_S or self.is_beating(node, now)
+        if dead and (is_heard or self.may_beat(node)):
             self.actions.append(Note("member_death_doubted", {"name": node}))
-            self.tasks.set(f"doubt:{node}", max(peer.heard_at + FRESH_S, now + AGAIN_S))
+            wait = AGAIN_S if is_heard else ASKED_S
+            self.tasks.set(f"doubt:{node}", max(peer.heard_at + FRESH_S, now + wait))
         else:
             self._lose(peer)
         self._refresh_of(peer)

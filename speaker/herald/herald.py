@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import attrs
 
@@ -41,6 +41,7 @@ from speaker.herald.trial import Trial
 from speaker.herald.vips import read_vip
 from stentor.logging import Log
 
+Network = IPv4Network | IPv6Network
 CLEARING_NS = 75_000_000_000  # longer than any address on lo lives by itself
 # Rtnetlink does not tell when somebody detaches our link; MetalLB looks as often.
 SCAN_S = 10.0
@@ -236,9 +237,15 @@ class Herald:
         ]
         if self.beater is not None:
             self.beater.sync({item.name: item for item, kernel in served if kernel.carrier})
+        epochs = {cell.index: cell.epoch for cell in self.plane.cells()}
         self.segments.sync(_segment(item, kernel, addresses) for item, kernel in served)
         self.core.set_interfaces(
-            [CoreLink(i.name, i.lladdr, k.carrier, self.core.epoch) for i, k in served],
+            [
+                CoreLink(
+                    i.name, i.lladdr, k.carrier, epochs.get(i.cell, 0), _networks(i.name, addresses)
+                )
+                for i, k in served
+            ],
             self._own,
             self.watcher.next_hops(),
             self._now(),
@@ -259,26 +266,27 @@ class Herald:
     def claimed(self, vip: Vip, lladdr: bytes, interface: str) -> None:
         """Hear that another LLADDR answered our probe."""
         self.log.info("probe_answered", vip=vip, lladdr=lladdr.hex(":"), interface=interface)
-        self.core.probe_answered(vip, lladdr, self._now())
+        self.core.probe_answered(vip, lladdr, self._now(), interface)
         self.settle()
 
     def read_voices(self) -> None:
         """Take what the program heard from foreign LLADDRs that speak for our VIPs."""
-        spots = {item.ifindex: item for item in self.plane.attachments()}
+        spots = {(item.ifindex, item.vlan): item for item in self.plane.attachments()}
         for event in self.plane.read_events():
             self.counts["vip_voices_heard"] += 1
-            spot = spots.get(event.ifindex)
+            spot = spots.get((event.ifindex, event.vlan))
             if event.kind is EventKind.CONFLICT and spot is not None:
                 self.counts["vip_conflicts"] += 1
                 ours, lladdr = spot.lladdr.hex(":"), event.lladdr.hex(":")
                 self.log.warn(
                     "vip_conflicted", vip=event.vip, lladdr=lladdr, ours=ours, interface=spot.name
                 )
-            self.core.probe_answered(event.vip, event.lladdr, self._now())
+            interface = "" if spot is None else spot.name
+            self.core.probe_answered(event.vip, event.lladdr, self._now(), interface)
         self.settle()
 
     def beat(self) -> None:
-        """Push the lease; drop everything where it had run out, and begin anew when we may."""
+        """Push the lease; where it had run out drop the seats served there, enter when we may."""
         lost = self.plane.push_lease(now_ns=time.monotonic_ns())
         ifindexes = frozenset(each.attachment.ifindex for each in lost)
         news = ifindexes - self._lost
@@ -289,21 +297,22 @@ class Herald:
                 name, suspended = each.attachment.name, each.suspended
                 self.log.error("lease_lost", interface=name, suspended=suspended)
         if news:
-            self.core.lease_expired(self._now())
+            names = {e.attachment.name for e in lost if e.attachment.ifindex in news}
+            self.core.lease_expired(self._now(), names)
             self.settle()
-        if lost:
-            self._enter_again(ifindexes)
-        else:
+        for each in lost:
+            self._enter_again(each.attachment)
+        if not lost:
             self.prover.look(self._now())
 
-    def _enter_again(self, ifindexes: frozenset[int]) -> None:
-        entry = self.core.may_enter(self._now())
+    def _enter_again(self, attachment: Attachment) -> None:
+        entry = self.core.may_enter(self._now(), attachment.name)
         if entry is not None:
-            keep_epoch = entry is Entry.KEPT
+            keep_epoch, ifindexes = entry is Entry.KEPT, {attachment.ifindex}
             self.plane.enter(now_ns=time.monotonic_ns(), keep_epoch=keep_epoch, ifindexes=ifindexes)
-            self._lost = frozenset()
-            self.log.info("lease_entered_again", epoch=entry)
-            self.core.entered(self._now())
+            self._lost -= ifindexes
+            self.log.info("lease_entered_again", interface=attachment.name, epoch=entry)
+            self.core.entered(self._now(), attachment.name)
         self.settle()
 
     # --- the core's word
@@ -385,6 +394,15 @@ def _segment(item: Attachment, kernel: KernelLink, addresses: Iterable[HostAddre
     on_it = (each.address for each in addresses if each.ifname == item.name)
     local = next((a for a in on_it if isinstance(a, IPv6Address) and a.is_link_local), None)
     return Segment(item.name, item.lladdr, kernel.carrier, local if item.ndp else None)
+
+
+def _networks(name: str, addresses: Iterable[HostAddress]) -> tuple[Network, ...]:
+    """What is on-link on an interface: where peers are that datagrams reach without a router."""
+    return tuple(
+        ip_network((each.address, each.prefix_length), strict=False)
+        for each in addresses
+        if each.ifname == name and not each.address.is_link_local
+    )
 
 
 def _core(voice: Voice) -> CoreVoice:

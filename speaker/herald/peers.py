@@ -28,6 +28,14 @@ class Outstanding:
     tries: int
 
 
+@attrs.frozen
+class Silent:
+    """Beats found an interface of a peer dead; `weak`: nobody but us has witnessed that."""
+
+    since: float
+    weak: bool
+
+
 @attrs.define
 class Peer:
     """One other node."""
@@ -37,8 +45,8 @@ class Peer:
     is_member: bool = False  # memberlist: alive or suspect
     is_alive: bool = False  # a member, or declared dead while we go on hearing it
     joined_at: float = -inf
-    silenced: bool = False  # found dead by beats: its seats are without a holder
-    silenced_at: float = -inf
+    via: dict[str, str] = attrs.field(factory=dict)  # our interface: its own on that segment
+    silent: dict[str, Silent] = attrs.field(factory=dict)  # by its interface: seats have no holder
     died_at: float | None = None  # declared dead and not back since
     lost: tuple[bytes, ...] = ()  # seats it held when it was declared dead
     rejoin_at: float = -inf  # no Rejoin before
@@ -67,11 +75,29 @@ class Peer:
         """Whether it could answer for a seat now, as far as it says."""
         return (
             self.is_alive
-            and not self.silenced
             and self.has(Flag.STARTED)
             and self.has(Flag.LINKED)
             and not self.has(Flag.LEAVING)
         )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was found dead on every segment that we share with it."""
+        return bool(self.silent) and self.silent.keys() >= set(self.via.values())
+
+    def silence_for(self, interfaces: frozenset[str] | None) -> Silent | None:
+        """
+        Why it cannot hold a seat that those interfaces serve (None = all): silence on any of them.
+
+        Silence without a witness takes no seat away while another of its segments is not silent.
+        """
+        serving = [s for n, s in self.silent.items() if interfaces is None or n in interfaces]
+        firm = next((silent for silent in serving if not silent.weak), None)
+        if firm is not None or not serving:
+            return firm
+        heard = set(self.via.values()) - self.silent.keys()
+        is_heard = any(interfaces is None or name in interfaces for name in heard)
+        return None if is_heard else serving[0]
 
     def is_fresh(self, now: float) -> bool:
         """Whether its herald acts: we heard it lately."""
@@ -91,9 +117,9 @@ class Peer:
             return self.marker is not False and now - self.joined_at < UNHEARD_S
         return self.differs_since is not None and now - self.differs_since < UNCLEAR_S
 
-    def lladdr(self, prefer: str) -> bytes | None:
-        """Its LLADDR on the interface of that name, or else on its first one."""
+    def lladdr(self, ours: str) -> bytes | None:
+        """Its LLADDR on the segment of our interface, by name while beats have not told more."""
         if self.hello is None or not self.hello.links:
             return None
         by_name = {link.name: link.lladdr for link in self.hello.links}
-        return by_name.get(prefer, self.hello.links[0].lladdr)
+        return by_name.get(self.via.get(ours, ours), self.hello.links[0].lladdr)

@@ -179,7 +179,7 @@ def _set_up_beats(herald: Herald, keyring: Keyring | None) -> None:
     """Reflect the beats of others, and unless the settings say otherwise judge by our own."""
     keys = keys_of(() if keyring is None else keyring.keys)
     herald.plane.set_beat_keys(keys.slots, is_open=keys.is_open)
-    if not herald.core.sentry.is_on:
+    if not herald.core.sentries.is_on:
         return
     keys = attrs.evolve(keys, hash=herald.plane.hasher(keys.hash))
     herald.beater = Beater(

@@ -26,30 +26,29 @@ class Entry(enum.StrEnum):
 
 
 @attrs.define
-class Reentry:
-    """`has_witness(now)` looks whether anybody hears us on the segment."""
+class Reentries:
+    """
+    The cells of this node, by interface.
 
-    has_witness: Callable[[float], bool]
-    _lost_at: float | None = None
+    `has_witness(interface, now)` looks whether anybody hears us on the segment.
+    """
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether this node may not speak now."""
-        return self._lost_at is not None
+    has_witness: Callable[[str, float], bool]
+    _lost_at: dict[str, float] = attrs.field(factory=dict)
 
-    def lost(self, now: float) -> None:
+    def lost(self, interface: str, now: float) -> None:
         """The lease ran out, or a claim suspended the cell: begin to wait."""
-        if self._lost_at is None:
-            self._lost_at = now
+        self._lost_at.setdefault(interface, now)
 
-    def due(self, now: float) -> Entry | None:
-        """How to enter now; None: not yet, or nothing is lost."""
-        if self._lost_at is None:
+    def due(self, interface: str, now: float) -> Entry | None:
+        """How to enter now; None: not yet, or it is not lost."""
+        lost_at = self._lost_at.get(interface)
+        if lost_at is None:
             return None
-        if self.has_witness(now):
+        if self.has_witness(interface, now):
             return Entry.RAISED
-        return Entry.KEPT if now - self._lost_at >= ALONE_S else None
+        return Entry.KEPT if now - lost_at >= ALONE_S else None
 
-    def entered(self) -> None:
+    def entered(self, interface: str) -> None:
         """The cell speaks again."""
-        self._lost_at = None
+        self._lost_at.pop(interface, None)

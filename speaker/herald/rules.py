@@ -67,7 +67,7 @@ class Rules:
         if best is not None and best[1].counter > seat.counter:
             seat.counter = best[1].counter
         if seat.weak_of:  # the silent one does not count, everybody else does
-            best = self.claims.strongest(seat.key, world.alive)
+            best = self.claims.strongest(seat.key, world.alive_for(seat.plan))
         if seat.mine and best is not None and self._loses(seat, best):
             self.hands.yield_(seat, best)
         match seat.mine:
@@ -117,14 +117,15 @@ class Rules:
         """Whether a candidate lives that could still take the seat over from us."""
         if not self.world.is_started:
             return bool(plan.candidates)
+        alive = self.world.alive_for(plan)
         return any(
-            name in self.world.alive and not self.world.peers[name].has(Flag.LEAVING)
+            name in alive and not self.world.peers[name].has(Flag.LEAVING)
             for name in plan.candidates
         )
 
     def _answer_ask(self, seat: Seat, plan: PlannedSeat) -> None:
         world, asker = self.world, seat.asked_by
-        if world.now - seat.asked_at > ASK_KEPT_S or asker not in world.able:
+        if world.now - seat.asked_at > ASK_KEPT_S or asker not in world.able_for(plan):
             seat.asked_by = ""
             return
         if not plan.failback or not world.peers[asker].is_fresh(world.now):
@@ -139,8 +140,9 @@ class Rules:
     def _first_able(self, plan: PlannedSeat) -> str | None:
         """Who should hold the seat by our own plan, ourselves included."""
         world = self.world
+        able = world.able_for(plan)
         for name in plan.candidates:
-            if name == world.own.node or name in world.able:
+            if name == world.own.node or name in able:
                 return name
         return None
 
@@ -148,7 +150,7 @@ class Rules:
         world = self.world
         seat.reason, seat.holder = SeatReason.GIVING, seat.to
         self.hands.speak(seat, Voice.GIVEN)
-        is_gone = world.is_started and seat.to not in world.able
+        is_gone = world.is_started and seat.to not in world.able_for(seat.plan)
         give_up_at = seat.since + GIVE_GIVEN_UP_S
         if is_gone or seat.to in self._decliners(seat) or world.now >= give_up_at:
             if not is_gone:
@@ -168,7 +170,7 @@ class Rules:
 
     def _judge_claims(self, seat: Seat) -> None:
         world = self.world
-        living = self.claims.strongest(seat.key, world.alive)
+        living = self.claims.strongest(seat.key, world.alive_for(seat.plan))
         if living is None:
             seat.holder = None
             if seat.vacant_since is None:
@@ -203,11 +205,12 @@ class Rules:
             return SeatReason.NO_INTERFACE
         if not world.is_started:
             return SeatReason.STARTING
-        return SeatReason.LEASE_EXPIRED if world.is_waiting else None
+        return SeatReason.LEASE_EXPIRED if world.is_waiting_for(seat.plan) else None
 
     def let_go(self, seat: Seat) -> None:
         """Its holder gave it up or is dead: no need to wait and probe."""
-        if not seat.mine and self.claims.strongest(seat.key, self.world.alive) is None:
+        alive = self.world.alive_for(seat.plan)
+        if not seat.mine and self.claims.strongest(seat.key, alive) is None:
             self.hands.vacate(seat, let_go=True)
 
     def _judge_vacant(self, seat: Seat) -> None:

@@ -7,20 +7,20 @@ import msgspec
 from speaker.herald.errors import DecodeError
 from speaker.herald.facts import Claim, Count, Fence, Name, Packed
 
-MAGIC: Final = b"STNS\x01"
+MAGIC: Final = b"STNS\x02"
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True):
     """
     Seats held or being given: VIP, counter, claim, to whom. Some 16 octets each.
 
-    `weak`: to whom a seat taken without a witness is given back, and its epoch when it fell silent.
+    `weak`: to which cell a seat taken without a witness is given back, and its epoch when it fell
+    silent.
     """
 
-    epoch: Count
     seats: tuple[tuple[Packed, Count, Claim, str], ...]
     fences: Annotated[tuple[Fence, ...], msgspec.Meta(max_length=4096)] = ()
-    weak: tuple[tuple[Packed, Name, Count], ...] = ()
+    weak: tuple[tuple[Packed, Name, str, Count], ...] = ()
 
 
 _decoder: Final = msgspec.msgpack.Decoder(Saved)

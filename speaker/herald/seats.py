@@ -1,5 +1,6 @@
 """
-A seat as one node sees it: (VIP, segment), with one segment until beats tell segments apart.
+A seat as one node sees it: a VIP on the segments that its plan's interfaces give, all of which
+have one holder.
 
     ELSEWHERE ──take──> HELD ──give──> GIVEN ──TAKE heard──> ELSEWHERE
         ^                ^  │            │
@@ -11,6 +12,7 @@ the new holder, else ELSEWHERE.
 """
 
 import enum
+from collections.abc import Iterable
 from math import inf
 
 import attrs
@@ -82,3 +84,20 @@ class Seat:
     said: tuple[Voice, bytes | None] | None = None  # last Speak; None = no row in the table
     reason: SeatReason = SeatReason.STARTING
     holder: str | None = None
+
+    @property
+    def interfaces(self) -> frozenset[str] | None:
+        """Names of the interfaces that serve it, on whatever node; None = all."""
+        return None if self.plan is None else self.plan.interfaces
+
+    def is_served_by(self, interface: str) -> bool:
+        """Whether it is answered on an interface of that name."""
+        return self.interfaces is None or interface in self.interfaces
+
+
+def serving(plans: Iterable[PlannedSeat]) -> frozenset[str] | None:
+    """Names of the interfaces that serve any of these seats; None = all, or no seat is planned."""
+    distinct = {plan.interfaces for plan in plans}
+    if None in distinct or not distinct:
+        return None
+    return frozenset().union(*(names for names in distinct if names is not None))

@@ -1,5 +1,6 @@
 """What every decision on a seat looks at besides the seat: this node, its peers, the addresses."""
 
+from ipaddress import IPv4Network, IPv6Network
 from math import inf
 
 import attrs
@@ -21,7 +22,8 @@ class Link:
     name: str
     lladdr: bytes
     carrier: bool = True
-    epoch: int = 0
+    epoch: int = 0  # of its cell
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # on-link, by its addresses
 
 
 @attrs.define
@@ -34,7 +36,7 @@ class World:
     has_plan: bool = False
     is_started: bool = False
     is_leaving: bool = False
-    is_waiting: bool = False  # the data plane may not speak: see reentry.py
+    waiting: frozenset[str] = frozenset()  # interfaces whose cell may not speak: see reentry.py
     is_on_trial: bool = False
     is_holding: bool = False  # stopped, but for the program: no seat changes any more
     is_duplicate: bool = False
@@ -44,15 +46,18 @@ class World:
     next_hops: frozenset[bytes] = frozenset()
     untouchable: frozenset[bytes] = frozenset()
     listed: frozenset[str] = frozenset()  # alive by memberlist
-    alive: frozenset[str] = (
-        frozenset()
-    )  # by memberlist or by our own ears, and not found silent by beats
-    able: frozenset[str] = frozenset()  # peers that can answer for seats, as they say
+    serving: frozenset[str] | None = None  # names of interfaces that carry VIPs; None = all
+    # By memberlist or by our own ears, and not found silent on every segment.
+    alive: frozenset[str] = frozenset()
+    able: frozenset[str] = frozenset()  # peers that can answer for some seats, as they say
     foreigners: frozenset[str] = frozenset()  # members that are not Stentor
     taking: dict[str, float] = attrs.field(factory=dict)  # who takes a dead node's seats, till when
     _touched: dict[str, frozenset[bytes]] = attrs.field(factory=dict)  # addresses of each peer
     _unclear_at: float = -inf
     _unclear: bool = False
+    _heard: frozenset[str] = frozenset()  # alive by memberlist or by our own ears
+    _silences: frozenset[tuple[str, str, bool]] = frozenset()  # node, its interface, weak
+    _silent_for: dict[frozenset[str] | None, frozenset[str]] = attrs.field(factory=dict)
 
     @property
     def agent_is_fresh(self) -> bool:
@@ -62,19 +67,46 @@ class World:
     def refresh_peers(self) -> bool:
         """Recompute the sets of peers; returns whether any changed."""
         peers = self.peers.values()
-        before = self.listed, self.alive, self.able, self.foreigners
+        before = self.listed, self.alive, self.able, self.foreigners, self._silences
         self.listed = frozenset(p.name for p in peers if p.is_member)
-        self.alive = frozenset(p.name for p in peers if p.is_alive and not p.silenced)
+        self._heard = frozenset(p.name for p in peers if p.is_alive)
+        self.alive = frozenset(p.name for p in peers if p.is_alive and not p.is_silent)
         self.able = frozenset(p.name for p in peers if p.is_able)
         self.foreigners = frozenset(p.name for p in peers if p.is_foreign(self.now))
-        return before != (self.listed, self.alive, self.able, self.foreigners)
+        self._silences = frozenset(
+            (p.name, name, silent.weak) for p in peers for name, silent in p.silent.items()
+        )
+        self._silent_for.clear()
+        return before != (self.listed, self.alive, self.able, self.foreigners, self._silences)
+
+    def silent_for(self, plan: PlannedSeat | None) -> frozenset[str]:
+        """Peers that cannot hold the seat: silent on a segment that serves it."""
+        if not self._silences:
+            return frozenset()
+        interfaces = plan.interfaces if plan is not None else None
+        if interfaces not in self._silent_for:
+            self._silent_for[interfaces] = frozenset(
+                p.name for p in self.peers.values() if p.silence_for(interfaces) is not None
+            )
+        return self._silent_for[interfaces]
+
+    def alive_for(self, plan: PlannedSeat | None) -> frozenset[str]:
+        """Peers that live and that no silence keeps from holding the seat."""
+        return self._heard - self.silent_for(plan)
+
+    def able_for(self, plan: PlannedSeat | None) -> frozenset[str]:
+        """Those of them that can answer for seats, as they say."""
+        return self.able - self.silent_for(plan)
 
     def refresh_peer(self, peer: Peer) -> bool:
         """The same when nothing but this peer can have changed: of hundreds one looks at one."""
+        if peer.silent:
+            return self.refresh_peers()
         before = self.listed, self.alive, self.able, self.foreigners
         name, is_alive = peer.name, peer.is_alive
         self.listed = _with(self.listed, name, is_in=peer.is_member)
-        self.alive = _with(self.alive, name, is_in=is_alive and not peer.silenced)
+        self._heard = _with(self._heard, name, is_in=is_alive)
+        self.alive = _with(self.alive, name, is_in=is_alive)
         self.able = _with(self.able, name, is_in=peer.is_able)
         self.foreigners = _with(self.foreigners, name, is_in=peer.is_foreign(self.now))
         return before != (self.listed, self.alive, self.able, self.foreigners)
@@ -100,7 +132,7 @@ class World:
     def flags(self) -> int:
         """What our hello says."""
         flags = 0
-        if self.is_started and not self.is_duplicate and not self.is_waiting:
+        if self.is_started and not self.is_duplicate and not self.is_waiting_everywhere:
             flags |= Flag.STARTED
         if self.is_leaving or self.is_holding:
             flags |= Flag.LEAVING
@@ -111,6 +143,18 @@ class World:
         if self.is_on_trial:
             flags |= Flag.TRIAL
         return flags
+
+    @property
+    def is_waiting_everywhere(self) -> bool:
+        """Whether no cell of ours that carries VIPs may speak."""
+        serving = {ln.name for ln in self.links if self.serving is None or ln.name in self.serving}
+        return bool(serving) and serving <= self.waiting
+
+    def is_waiting_for(self, plan: PlannedSeat) -> bool:
+        """Whether a cell of ours that serves the seat may not speak."""
+        if plan.interfaces is None:
+            return bool(self.waiting)
+        return not self.waiting.isdisjoint(plan.interfaces)
 
     def link_of(self, plan: PlannedSeat | None) -> Link | None:
         """The first interface with carrier on which the VIP is advertised."""
@@ -127,7 +171,7 @@ class World:
 
     def place(self, plan: PlannedSeat) -> int | None:
         """How many able candidates rank before us; None when we are no candidate."""
-        able, node, ahead = self.able, self.own.node, 0
+        able, node, ahead = self.able_for(plan), self.own.node, 0
         for name in plan.candidates:
             if name == node:
                 return ahead
@@ -142,12 +186,14 @@ class World:
         for the next one's turn.
         """
         ahead = plan.candidates[: plan.candidates.index(self.own.node)]
-        return max((self.taking.get(n, -inf) for n in ahead if n in self.able), default=-inf)
+        able = self.able_for(plan)
+        return max((self.taking.get(n, -inf) for n in ahead if n in able), default=-inf)
 
     def heir(self, plan: PlannedSeat, excluded: tuple[str, ...]) -> str | None:
         """The best able candidate other than us whose herald acts."""
+        able = self.able_for(plan)
         for name in plan.candidates:
-            if name not in self.able or name in excluded:
+            if name not in able or name in excluded:
                 continue
             if self.peers[name].is_fresh(self.now):
                 return name

@@ -18,6 +18,7 @@ from random import Random
 import attrs
 
 from speaker.beats import BeatState
+from speaker.beats.cell import Cell
 from speaker.dataplane import DataPlane, VipRow, Voice
 from speaker.herald.announce import Announcer, TokenBucket
 from speaker.herald.core import HeraldCore
@@ -78,7 +79,10 @@ def _heir() -> tuple[HeraldCore, float]:
     cores.run(3.0)
     if set(cores.holders(_VIPS[-1])) != {"n1"}:
         raise AssertionError("n1 does not hold all")
-    return cores.cores["n2"], cores.now
+    heir = cores.cores["n2"]
+    heir.sentries.is_on = True
+    heir.sentries.survey(cores.now)
+    return heir, cores.now
 
 
 async def _take_over(made: DataPlane) -> _Taken:
@@ -101,7 +105,8 @@ async def _take_over(made: DataPlane) -> _Taken:
         performer.perform(core.take_actions())
         turns.append(loop.time() - work)
 
-    core.reflected(Reflection("n1", 0, BeatState.RELEASED, 1), core_now)
+    cell = Cell("n1", "eth0")
+    core.reflected(Reflection(cell, "eth0", 0, BeatState.RELEASED, 1), core_now)
     turn(start)
     answered = loop.time() - start
     said = 0.0

@@ -15,6 +15,10 @@ from functools import partial
 
 from tests.sim import hours
 from tests.sim.run import Outcome, run_number
+from tests.sim.shape import APART, ONE, TWO
+
+SHAPES = {"one": ONE, "apart": APART, "two": TWO}
+HELP = "apart: gossip on a network of its own; two: and two VIP segments"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -29,6 +33,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--episode", type=int, help="only this one of --hours")
     parser.add_argument("--trace", action="store_true", help="print every event of it")
     parser.add_argument("--failover", choices=("beats", "memberlist"), default="beats")
+    parser.add_argument("--networks", choices=tuple(SHAPES), default="one", help=HELP)
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args(arguments)
 
@@ -41,6 +46,7 @@ def play(options: argparse.Namespace) -> Iterator[Outcome]:
         nodes=options.nodes,
         vips=options.vips,
         beats=options.failover == "beats",
+        shape=SHAPES[options.networks],
     )
     if options.run is not None:
         yield one(options.run, trace=options.trace)

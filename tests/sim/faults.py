@@ -25,11 +25,16 @@ class Kind(enum.StrEnum):
     PLAN = "plan"  # another ranking; node k learns of it k-th of `amount` seconds later
     SHRINK = "shrink"  # nodes[0] is no candidate of anything for the duration, with skew
     WITHDRAW = "withdraw"  # a VIP leaves the plan for the duration, with skew
+    ETHERTYPE = "ethertype"  # the fabric drops beats in frames
 
 
 @attrs.frozen(order=True)
 class Fault:
-    """One of them. `seed` decides what the others leave open (rankings, order of skew)."""
+    """
+    One of them. `seed` decides what the others leave open (rankings, order of skew).
+
+    `network` is what a fault of wires hits where there are several; "" the one there is.
+    """
 
     at: float
     kind: Kind
@@ -37,12 +42,14 @@ class Fault:
     duration: float
     amount: float = 0.0
     seed: int = 0
+    network: str = ""
 
     def __str__(self) -> str:
         """One line of a schedule."""
         amount = f" {self.amount:.3g}" if self.amount else ""
         nodes = ",".join(self.nodes)
-        return f"{self.at:7.3f} {self.kind:<8} {nodes}{amount} for {self.duration:.3f} s"
+        where = f" on {self.network}" if self.network else ""
+        return f"{self.at:7.3f} {self.kind:<8} {nodes}{amount}{where} for {self.duration:.3f} s"
 
 
 # kind: weight, shortest and longest duration
@@ -64,7 +71,11 @@ _TABLE: dict[Kind, tuple[int, float, float]] = {
     Kind.WITHDRAW: (1, 0.5, 6.0),
     # Not drawn into schedules, whose numbers would all mean others: tests/sim/test_hold.py adds it.
     Kind.HOLD: (0, 0.5, 40.0),
+    Kind.ETHERTYPE: (0, 0.5, 12.0),  # only by `spread`
 }
+OF_WIRES = {
+    Kind.CUT, Kind.ONE_WAY, Kind.DEAF, Kind.MUTE, Kind.LOSS, Kind.SLOW, Kind.CARRIER, Kind.ETHERTYPE
+}  # fmt: skip
 NEVER = 1_000.0  # a host that stays off
 
 
@@ -103,3 +114,19 @@ def draw_schedule(rng: random.Random, names: tuple[str, ...]) -> tuple[Fault, ..
         faults.append(draw_fault(rng, kind, at, names))
         at += rng.choice((0.0, 0.01, 0.1, 1.0, 6.0)) * rng.random()
     return tuple(sorted(faults))
+
+
+def spread(
+    rng: random.Random, schedule: tuple[Fault, ...], networks: tuple[str, ...]
+) -> tuple[Fault, ...]:
+    """The same faults, those of wires each on one of several networks by chance."""
+    placed = []
+    for fault in schedule:
+        if fault.kind in OF_WIRES:
+            network = rng.choice(networks)
+            is_whole = fault.kind in {Kind.LOSS, Kind.SLOW} and rng.random() < 0.5
+            kind = Kind.ETHERTYPE if is_whole else fault.kind
+            placed.append(attrs.evolve(fault, kind=kind, network=network))
+        else:
+            placed.append(fault)
+    return tuple(placed)

@@ -48,6 +48,7 @@ from speaker.herald.core import AdoptedRow, CoreConfig, HeraldCore, Link, Planne
 from speaker.herald.joins import Joins
 from speaker.herald.reentry import Entry
 from tests.sim.engine import Engine
+from tests.sim.shape import ONE, Shape
 from tests.sim.table import Table
 
 PORT = 7946
@@ -125,8 +126,11 @@ class Host:
     rng: random.Random
     everybody: tuple[str, ...]
     table: Table
+    others: dict[str, Table] = attrs.field(factory=dict)  # on further interfaces
+    shape: Shape = ONE
+    addresses: dict[str, IPv4Address] = attrs.field(factory=dict)  # on them, where they matter
     is_up: bool = True
-    carrier: bool = True
+    down: set[str] = attrs.field(factory=set)  # interfaces without carrier
     herald: Herald | None = None
     frozen_until: float = 0.0  # while in the future, the process does not run
     stalled_at: float = -inf  # when it last did not run for a while
@@ -147,8 +151,22 @@ class Host:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether its data plane may not speak."""
-        return self.table.is_suspended or self.table.has_expired
+        """Whether a data plane may not speak."""
+        return any(table.is_suspended or table.has_expired for table in self.tables.values())
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """What answers, by interface."""
+        return {"eth0": self.table, **self.others}
+
+    @property
+    def carrier(self) -> bool:
+        """Whether all interfaces have it."""
+        return not self.down
+
+    def rows(self) -> dict[Vip, Speak]:
+        """What is said about each VIP, wherever it is served."""
+        return {vip: row for table in self.tables.values() for vip, row in table.rows.items()}
 
     # --- life and death
 
@@ -183,12 +201,16 @@ class Host:
         self.backlog = []
         if self.saved is not None:
             core.restore(self.saved)
-        rows = self.table.rows
-        if self.table.push(now):
-            core.adopt([AdoptedRow(r.vip, r.voice, r.lladdr) for r in rows.values()], now)
+        lost = [name for name, table in self.tables.items() if not table.push(now)]
+        if len(lost) < len(self.tables):
+            adopted = [AdoptedRow(r.vip, r.voice, r.lladdr) for r in self.rows().values()]
+            core.adopt(adopted, now)
         else:
-            rows.clear()
-            self.table.enter()
+            for table in self.tables.values():
+                table.rows.clear()
+                table.enter()
+            lost = []
+        self._lost(lost)
         self.tell_interfaces()
         self.do(swim.start(now))
         self._join(self.herald)
@@ -196,12 +218,24 @@ class Host:
             self.wires.engine.at(now + 0.05, self.plan_sent, self.herald)
         self._after()
 
+    def _lost(self, interfaces: list[str]) -> None:
+        """The herald's push found these cells expired or suspended."""
+        if not interfaces:
+            return
+        herald = self.herald
+        assert herald is not None
+        herald.core.lease_expired(self.wires.engine.now, interfaces)
+        self._act()
+        for name in interfaces:
+            self._enter_again(herald, name)
+
     def kill(self) -> None:
         """SIGKILL the herald; the data plane goes on until the lease ends."""
         self.herald = None
         self.backlog = []
         self.wake_at = inf
-        self.table.orphan(self.wires.engine.now)
+        for table in self.tables.values():
+            table.orphan(self.wires.engine.now)
 
     def hold(self) -> bool:
         """SIGTERM with --on-stop hold; False when that is not safe now, and nothing was done."""
@@ -211,8 +245,9 @@ class Host:
         herald.core.hold(now)
         self._act()
         self.saved = herald.core.snapshot()
-        if not self.table.is_suspended:
-            self.table.hold(now)
+        for table in self.tables.values():
+            if not table.is_suspended:
+                table.hold(now)
         self.kill()
         return True
 
@@ -221,7 +256,8 @@ class Host:
         self.kill()
         self.is_up = False
         self.saved = None
-        self.table.burn()
+        for table in self.tables.values():
+            table.burn()
 
     def power_on(self) -> None:
         """Boot."""
@@ -235,7 +271,8 @@ class Host:
         now = self.wires.engine.now
         self.stalled_at = now
         self.frozen_until = max(self.frozen_until, now + duration_s)
-        self.table.orphan(now)
+        for table in self.tables.values():
+            table.orphan(now)
         self.wires.engine.at(self.frozen_until, self._thaw, self.herald)
 
     def _thaw(self, herald: Herald) -> None:
@@ -244,10 +281,7 @@ class Host:
         if herald is not self.herald or now < self.frozen_until:
             return
         self.stalled_at = now
-        if not self.table.push(now):
-            herald.core.lease_expired(now)
-            self._act()
-            self._enter_again(herald)
+        self._lost([name for name, table in self.tables.items() if not table.push(now)])
         backlog, self.backlog = self.backlog, []
         for what, args in backlog:
             self.deliver(what, *args)
@@ -255,24 +289,23 @@ class Host:
 
     def suspended(self, herald: Herald) -> None:
         """The herald's next push finds its cell suspended."""
-        if herald is self.herald and self.runs and self.table.is_suspended:
-            herald.core.lease_expired(self.wires.engine.now)
-            self._act()
-            self._enter_again(herald)
+        lost = [name for name, table in self.tables.items() if table.is_suspended]
+        if herald is self.herald and self.runs and lost:
+            self._lost(lost)
             self._after()
 
-    def _enter_again(self, herald: Herald) -> None:
+    def _enter_again(self, herald: Herald, interface: str) -> None:
         """The herald looks with every beat whether it may."""
         if herald is not self.herald:
             return
         now = self.wires.engine.now
-        entry = herald.core.may_enter(now) if self.runs else None
+        entry = herald.core.may_enter(now, interface) if self.runs else None
         if entry is None:
-            self.wires.engine.at(now + BEAT_S, self._enter_again, herald)
+            self.wires.engine.at(now + BEAT_S, self._enter_again, herald, interface)
         else:
-            self.wires.log(self.name, f"enters again, epoch {entry}")
-            self.table.enter(keep_epoch=entry is Entry.KEPT)
-            herald.core.entered(now)
+            self.wires.log(self.name, f"enters again on {interface}, epoch {entry}")
+            self.tables[interface].enter(keep_epoch=entry is Entry.KEPT)
+            herald.core.entered(now, interface)
         self._after()
 
     # --- what comes from this host
@@ -288,9 +321,9 @@ class Host:
         if not self.agent_silent and self.herald is not None:
             self.deliver("agent")
 
-    def set_carrier(self, *, up: bool) -> None:
-        """The interface loses or gets carrier."""
-        self.carrier = up
+    def set_carrier(self, interface: str, *, up: bool) -> None:
+        """An interface loses or gets carrier."""
+        (self.down.discard if up else self.down.add)(interface)
         self.deliver("interfaces")
 
     def leave(self) -> None:
@@ -300,9 +333,18 @@ class Host:
     def tell_interfaces(self) -> None:
         """What netlink says."""
         assert self.herald is not None
-        links = [Link("eth0", self.table.lladdr, carrier=self.carrier)]
+        links = [
+            Link(
+                name,
+                table.lladdr,
+                carrier=name not in self.down,
+                networks=self.shape.on_link(name),
+            )
+            for name, table in self.tables.items()
+        ]
         gateway = ip_address("198.51.100.254")
-        self.herald.core.set_interfaces(links, [self.address], [gateway], self.wires.engine.now)
+        own = {self.address, *self.addresses.values()}
+        self.herald.core.set_interfaces(links, own, [gateway], self.wires.engine.now)
 
     # --- what comes in
 
@@ -428,14 +470,14 @@ class Host:
         now, swim = self.wires.engine.now, herald.swim
         match action:
             case Speak():
-                self.table.rows[action.vip] = action
+                self._say(action)
                 self.wires.spoken(self, action.vip, action.voice.name)
             case SpeakAll(_, vips, voice):
                 for vip in vips:
                     self.table.rows[vip] = Speak(vip, voice)
                     self.wires.spoken(self, vip, voice.name)
             case Unlist():
-                self.table.rows.pop(action.vip, None)
+                self._unlist(action.vip)
                 self.wires.spoken(self, action.vip, "unlisted")
             case Announce():
                 herald.why[action.vip] = action.why
@@ -461,6 +503,18 @@ class Host:
             case _:
                 pass
 
+    def _say(self, speak: Speak) -> None:
+        """Put a row where the plan serves its VIP."""
+        seat = next((seat for seat in self.plan if seat.vip == speak.vip), None)
+        names = None if seat is None else seat.interfaces
+        for name, table in self.tables.items():
+            if names is None or name in names:
+                table.rows[speak.vip] = speak
+
+    def _unlist(self, vip: Vip) -> None:
+        for table in self.tables.values():
+            table.rows.pop(vip, None)
+
     def _after(self) -> None:
         """Carry out, save, and set the alarm."""
         self._act()
@@ -479,7 +533,7 @@ class Host:
     def _next_beat(self, herald: Herald) -> float:
         if not self.beats or not self.wires.beats_matter(self):
             return inf
-        return max(herald.core.sentry.next_wakeup(), self.beats_from)
+        return max(herald.core.sentries.next_wakeup(), self.beats_from)
 
     def resume_beats(self) -> None:
         """Something has happened: go on with beats, at any moment of their schedule."""
@@ -527,9 +581,11 @@ _INPUTS: dict[str, Callable[..., None]] = {
     "stream_ack": lambda host, herald, seq_no: host.do(
         herald.swim.stream_acked(seq_no, _now(host))
     ),
-    "probed": lambda host, herald, vip, lladdr: herald.core.probe_answered(vip, lladdr, _now(host)),
-    "conflict": lambda host, herald, vip, lladdr: herald.core.probe_answered(
-        vip, lladdr, _now(host)
+    "probed": lambda host, herald, vip, lladdr, interface: herald.core.probe_answered(
+        vip, lladdr, _now(host), interface
+    ),
+    "conflict": lambda host, herald, vip, lladdr, interface: herald.core.probe_answered(
+        vip, lladdr, _now(host), interface
     ),
     "reflected": lambda host, herald, reflection: herald.core.reflected(reflection, _now(host)),
     "plan": lambda host, herald: herald.core.set_plan(host.plan, _now(host)),

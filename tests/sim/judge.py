@@ -16,7 +16,8 @@ those of BEATS_ where beats find the dead:
                   have been connected and running for CALM_S
     agreement     AGREED_S after the last disturbance every seat is with its best candidate, and
                   all heralds name the same holder
-    unharmed      what must do no harm alone does none: see _HARMLESS
+    unharmed      what must do no harm alone does none: see _HARMLESS; and a fault of one network
+                  alone does none to VIPs that are not served there
 """
 
 from math import inf
@@ -78,6 +79,7 @@ class Ear:
 
     view: str
     vip: Vip
+    network: str
     voices: tuple[str, ...] = ()  # nodes whose LLADDR is answered
     since: float = 0.0
     excused_at: float = 0.0  # last moment at which two voices were excused
@@ -108,7 +110,11 @@ class Judge:
     def open(self) -> None:
         """Take one's place beside every node."""
         for vip in self.world.vips:
-            self.ears[vip] = [Ear(view, vip) for view in self.world.names]
+            self.ears[vip] = [
+                Ear(view, vip, network)
+                for network in self.world.networks_of(vip)
+                for view in self.world.names
+            ]
 
     def watch(self) -> None:
         """The cluster has started: from now on the one fault of the run is all there is."""
@@ -141,18 +147,24 @@ class Judge:
 
     def look(self, vip: Vip) -> None:
         """Ask for one VIP at every place, and judge what has changed."""
+        for network in self.world.networks_of(vip):
+            self._look(vip, network)
+
+    def _look(self, vip: Vip, network: str) -> None:
         world = self.world
         now = world.engine.now
         answers = {}
-        owners = {host.table.lladdr: name for name, host in world.hosts.items()}
+        owners = {t.lladdr: n for n, host in world.hosts.items() for t in host.tables.values()}
         for name, host in world.hosts.items():
-            if host.is_up and host.carrier:
-                lladdr = host.table.question(vip, now)
+            if host.is_up and network not in host.down:
+                lladdr = host.tables[network].question(vip, now)
                 if lladdr is not None:
                     answers[name] = owners[lladdr]
-        able = [name for name, host in world.hosts.items() if self.can_answer(host, vip)]
+        able = [n for n, host in world.hosts.items() if self.can_answer(host, vip)]
+        reach = world.networks[network].reaches
         for ear in self.ears[vip]:
-            reach = world.segment.reaches
+            if ear.network != network:
+                continue
             voices = tuple(sorted({v for n, v in answers.items() if reach(ear.view, n)}))
             speakers = [n for n in answers if reach(ear.view, n)]
             self._judge_ear(ear, voices, speakers, any(reach(ear.view, n) for n in able), now)
@@ -160,7 +172,9 @@ class Judge:
     def can_answer(self, host: "Host", vip: Vip) -> bool:
         """Whether a node could answer for the VIP now, by what it was told."""
         herald = host.herald
-        if not host.is_up or not host.carrier or herald is None or not host.runs:
+        if not host.is_up or herald is None or not host.runs:
+            return False
+        if not host.down.isdisjoint(self.world.networks_of(vip)):
             return False
         if not herald.core.is_started or herald.core.is_leaving:
             return False
@@ -172,7 +186,7 @@ class Judge:
         self, ear: Ear, voices: tuple[str, ...], speakers: list[str], eligible: bool, now: float
     ) -> None:
         self._close_interval(ear, now)
-        if len(voices) > 1 and self._is_excused(speakers):
+        if len(voices) > 1 and self._is_excused(speakers, ear.network):
             ear.excused_at = now
         if eligible and not ear.is_eligible:
             ear.eligible_since = now
@@ -200,7 +214,7 @@ class Judge:
         elif not ear.voices and ear.is_eligible:
             start = max(ear.since, ear.eligible_since)
             self.worst_silence = max(self.worst_silence, now - start)
-            lost_s = BEATS_LOST_S if world.beats and world.segment.is_whole else LOST_S
+            lost_s = BEATS_LOST_S if world.beats and self._is_whole(ear) else LOST_S
             if now - max(start, world.disturbed_at) > lost_s:
                 self._broke("some_voice", ear.vip, f"silent at {ear.view} for {now - start:.3f} s")
             if not ear.last:
@@ -213,7 +227,12 @@ class Judge:
 
     def _check_harm(self, ear: Ear, voices: tuple[str, ...], *, eligible: bool) -> None:
         fault = self.watched
-        if fault is None or not self.is_watching or fault.kind not in _HARMLESS:
+        if fault is None or not self.is_watching:
+            return
+        if fault.network and fault.network not in self.world.networks_of(ear.vip):
+            what = f"from {ear.voices} to {voices} at {ear.view}"
+            self._broke("harmed", ear.vip, f"{fault.kind} on {fault.network} moved it {what}")
+        if fault.kind not in _HARMLESS:
             return
         duration, amount, moves = _HARMLESS[fault.kind]
         if fault.duration > duration or fault.amount > amount:
@@ -230,7 +249,7 @@ class Judge:
             for (host, node), at in self.gone.items()
             if node == ear.last
             and not self._counts_alive(host, node)
-            and self.world.segment.reaches(ear.view, host)
+            and self.world.networks[ear.network].reaches(ear.view, host)
             and self.can_answer(self.world.hosts[host], ear.vip)
         ]
         return min(known, default=inf)
@@ -249,23 +268,35 @@ class Judge:
             for b in hosts
         )
 
-    def _is_excused(self, speakers: list[str]) -> bool:
+    def _is_whole(self, ear: Ear) -> bool:
+        """Whether nothing is cut that matters to what it hears."""
+        return self.world.ring.is_whole and self.world.networks[ear.network].is_whole
+
+    def _is_excused(self, speakers: list[str], network: str) -> bool:
         """Whether the holders cannot know of each other now."""
-        hosts, reach = self.world.hosts, self.world.segment.reaches
+        hosts, reach = self.world.hosts, self.world.networks[network].reaches
+        talks = self.world.ring.reaches  # cut off there, they cannot tell each other their counters
+        if any(not talks(a, b) for a in speakers for b in speakers):
+            return True
         if any(not hosts[name].runs for name in speakers):
             return True
         return any(not reach(a, b) for a in speakers for b in speakers)
 
     def _check_false_move(self, host: "Host", vip: Vip, why: str) -> None:
+        for network in self.world.networks_of(vip):
+            self._check_false_move_on(network, host, vip, why)
+
+    def _check_false_move_on(self, network: str, host: "Host", vip: Vip, why: str) -> None:
         world, now = self.world, self.world.engine.now
         for name, other in world.hosts.items():
-            if other is host or not other.is_up or other.table.question(vip, now) is None:
+            if other is host or not other.is_up or network in other.down:
                 continue
-            if other.table.question(vip, now) == host.table.lladdr:
+            answer = other.tables[network].question(vip, now)
+            if answer is None or answer == host.tables[network].lladdr:
                 continue
             if now - self.held_at.get((name, vip), -inf) < SIMULTANEOUS_S:
                 continue  # both at once, by plans that differ: the rule of two voices judges it
-            if world.segment.reaches(name, host.name) and now - world.torn_until > CALM_S:
+            if world.networks[network].reaches(name, host.name) and now - world.torn_until > CALM_S:
                 self.false_moves += 1
                 self._broke("false_move", vip, f"{host.name} took it ({why}) from {name}")
 
@@ -282,7 +313,7 @@ class Judge:
         self.look_at_all()
         world = self.world
         running = [h for h in world.hosts.values() if h.runs and h.herald and h.carrier]
-        if not world.segment.is_whole:
+        if not all(network.is_whole for network in world.networks.values()):
             return
         for vip in world.vips:
             able = {h.name for h in world.hosts.values() if self.can_answer(h, vip)}

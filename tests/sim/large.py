@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from math import inf
 
 from speaker.beats import BeatState
+from speaker.beats.cell import Cell
 from speaker.beats.fence import Fences
 from speaker.beats.vigil import BEAT_S, PROOF, WATCHED, Standing, Watchee
 from speaker.herald.actions import SendAll, Vip
@@ -86,7 +87,7 @@ class LargeWorld(World):
             name
             for name, host in self.hosts.items()
             if host.herald is not None
-            and not hit.isdisjoint(host.herald.core.sentry.vigil.watchees)
+            and not hit.isdisjoint(host.herald.core.sentries.on("eth0").vigil.watchees)
         }
         return hit | watching
 
@@ -103,7 +104,7 @@ class LargeWorld(World):
     def _resume(self, host: Host) -> None:
         if host.herald is not None:
             self._reassure(host)
-            vigil, now = host.herald.core.sentry.vigil, self.engine.now
+            vigil, now = host.herald.core.sentries.on("eth0").vigil, self.engine.now
             vigil._send_at, vigil._check_at = now + host.rng.random() * BEAT_S, inf
             host.beats_from = now
 
@@ -114,13 +115,15 @@ class LargeWorld(World):
         name, now = host.name, self.engine.now
         herald = host.herald
         assert herald is not None
-        sentry = herald.core.sentry
+        sentries = herald.core.sentries
+        sentry = sentries.on("eth0")
         if (watched := self.dozing.get(name)) is not None:
             alive = herald.core._world.alive
             if alive is not self._alive[name]:  # a beating herald would see it within the second
                 self._alive[name] = alive
-                sentry.survey(now)
+                sentries.survey(now)
             is_quiet = sentry.silence.next_wakeup() == inf and not host.is_waiting
+            is_quiet = is_quiet and not sentries.paths.is_seeking()
             if is_quiet and sentry.vigil.watchees.keys() == watched:
                 return False
             del self.dozing[name]
@@ -142,11 +145,13 @@ class LargeWorld(World):
             return False
         if herald is None or not host.runs or host.is_waiting:
             return False
-        sentry = herald.core.sentry
+        sentries = herald.core.sentries
+        sentry = sentries.on("eth0")
         watchees = sentry.vigil.watchees
-        if sentry.silence.next_wakeup() < inf or not watchees:
+        is_open = sentry.silence.next_wakeup() < inf or sentries.paths.is_seeking()
+        if is_open or not watchees:
             return False
-        kept = {*sentry.fences.nodes(), *sentry.silence.accused()}
+        kept = {*_fenced(sentries.fences), *sentry.silence.accused()}
         if len(watchees) > WATCHED + len(kept) or not kept <= watchees.keys():
             return False  # it looks wider for a while, or has not begun with somebody
         return all(self._is_steady(host, watchee) for watchee in watchees.values())
@@ -154,7 +159,7 @@ class LargeWorld(World):
     def _is_steady(self, host: Host, watchee: Watchee) -> bool:
         """Whether another beat to it would tell what the last one did."""
         assert host.herald is not None
-        sentry, target = host.herald.core.sentry, self.hosts[watchee.node]
+        sentry, target = host.herald.core.sentries.on("eth0"), self.hosts[watchee.node]
         table = target.table
         is_answered = (
             target.is_up
@@ -168,7 +173,9 @@ class LargeWorld(World):
         if target.runs:
             is_heard = watchee.standing is Standing.HEARD and watchee.in_a_row >= PROOF
             return (
-                is_heard and not target.is_waiting and sentry.fences.claimed(watchee.node) is None
+                is_heard
+                and not target.is_waiting
+                and sentry.fences.claimed(sentry.cell(watchee.node)) is None
             )
         peer = host.herald.core._world.peers.get(watchee.node)
         is_over = table.reflect(None, self.engine.now)[0] in {
@@ -177,7 +184,7 @@ class LargeWorld(World):
             BeatState.RELEASED,
         }
         is_known = sentry.silence.is_sentenced(watchee.node) or not (peer and peer.words.active)
-        return is_over and is_known and sentry.fences.claimed(watchee.node) is None
+        return is_over and is_known and sentry.fences.claimed(sentry.cell(watchee.node)) is None
 
     def refresh(self, host: Host) -> None:
         """Its herald is about to act: what it watches was heard just now."""
@@ -187,7 +194,7 @@ class LargeWorld(World):
     def _reassure(self, host: Host) -> None:
         if host.herald is None:
             return
-        for watchee in host.herald.core.sentry.vigil.watchees.values():
+        for watchee in host.herald.core.sentries.on("eth0").vigil.watchees.values():
             if watchee.standing is Standing.HEARD:
                 watchee.heard_at = max(watchee.heard_at, self.engine.now - HEARD_AGO_S)
 
@@ -218,7 +225,7 @@ class LargeWorld(World):
         is_settled = peer.is_member and peer.is_alive and peer.differs_since is None
         if not is_settled or peer.instance != hello.instance or _lasting(before) != _lasting(hello):
             return False
-        if hello.fences != before.fences and not _knows(core.sentry.fences, hello.fences):
+        if hello.fences != before.fences and not _knows(core.sentries.fences, hello.fences):
             return False
         peer.hello, peer.heard_at = hello, self.engine.now
         return True
@@ -230,7 +237,8 @@ class LargeWorld(World):
         for name in self._answering(vip):
             flight = self.segment.flight(source, name) if name != source else None
             if flight is not None:
-                self.engine.at(self.engine.now + flight, self._answer, name, source, vip)
+                at = self.engine.now + flight
+                self.engine.at(at, self._answer, name, source, vip, "eth0")
 
     def announced(self, source: str, vip: Vip) -> None:
         """A GARP or unsolicited NA: whoever answers for the VIP itself looks at it."""
@@ -239,7 +247,8 @@ class LargeWorld(World):
             flight = self.segment.flight(source, name) if name != source else None
             if flight is not None:
                 host = self.hosts[name]
-                self.engine.at(self.engine.now + flight, self._announced, host, vip, lladdr)
+                at = self.engine.now + flight
+                self.engine.at(at, self._announced, host, vip, lladdr, "eth0")
 
     def _answering(self, vip: Vip) -> list[str]:
         now = self.engine.now
@@ -274,9 +283,9 @@ class LargeWorld(World):
         others = len(self.hosts) - 1
         if membership.suspicions or herald.swim._gossiper._has_news or herald.swim.health:
             return False
-        if len(core._world.able) < others or core.sentry.fences.nodes():
+        if len(core._world.able) < others or core.sentries.fences.cells():
             return False
-        if len(core.sentry.vigil.watchees) != min(WATCHED, others):
+        if len(core.sentries.on("eth0").vigil.watchees) != min(WATCHED, others):
             return False
         return not any(
             peer.differs_since is not None or peer.unacked or peer.died_at is not None
@@ -304,11 +313,16 @@ class LargeWorld(World):
         }
 
 
+def _fenced(fences: Fences) -> set[str]:
+    return {cell.node for cell in fences.cells()}
+
+
 def _knows(fences: Fences, told: tuple[Fence, ...]) -> bool:
     """Whether none of these records is news."""
     for fence in told:
-        claimed = fences.claimed(fence.node)
+        cell = Cell(fence.node, fence.segment)
+        claimed = fences.claimed(cell)
         is_recorded = claimed is not None and fence.epoch <= claimed
-        if not is_recorded and fence.epoch >= fences.epoch_of(fence.node):
+        if not is_recorded and fence.epoch >= fences.epoch_of(cell):
             return False
     return True

@@ -4,8 +4,9 @@ import random
 
 import attrs
 
-from tests.sim.faults import Fault, draw_schedule
+from tests.sim.faults import Fault, draw_schedule, spread
 from tests.sim.judge import AGREED_S, Judge, Violation
+from tests.sim.shape import ONE, Shape
 from tests.sim.world import World
 
 BEGIN_S = 6.0  # after the start, before the first fault
@@ -36,9 +37,10 @@ def run_schedule(
     run: int = 0,
     trace: bool = False,
     beats: bool = True,
+    shape: Shape = ONE,
 ) -> Outcome:
     """Play a schedule; its times count from when the cluster has started."""
-    world = World(nodes, vips, seed, trace=trace, beats=beats)
+    world = World(nodes, vips, seed, trace=trace, beats=beats, shape=shape)
     judge = Judge(world)
     world.judge = judge
     judge.open()
@@ -67,12 +69,21 @@ def run_schedule(
 
 
 def run_number(
-    seed: int, run: int, *, nodes: int, vips: int = 4, trace: bool = False, beats: bool = True
+    seed: int,
+    run: int,
+    *,
+    nodes: int,
+    vips: int = 4,
+    trace: bool = False,
+    beats: bool = True,
+    shape: Shape = ONE,
 ) -> Outcome:
     """Draw and play run number `run` of a seed; the same numbers give the same run."""
     rng = random.Random(f"{seed}/{run}")
     names = tuple(f"n{i + 1}" for i in range(nodes))
     schedule = draw_schedule(rng, names)
+    if shape.management:
+        schedule = spread(random.Random(f"{seed}/{run}/networks"), schedule, shape.networks)
     return run_schedule(
         schedule,
         nodes=nodes,
@@ -81,4 +92,5 @@ def run_number(
         run=run,
         trace=trace,
         beats=beats,
+        shape=shape,
     )

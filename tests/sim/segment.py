@@ -18,6 +18,7 @@ class Segment:
     loss: float = 0.0
     delay_s: float = 0.0004
     jitter_s: float = 0.0004
+    drops_frames_of_beats: bool = False  # the fabric knows no EtherType 0x88B5
     _cuts: dict[tuple[str, str], int] = attrs.field(factory=dict)  # path -> cuts on it
 
     def cut(self, paths: list[tuple[str, str]]) -> None:

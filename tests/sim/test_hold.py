@@ -5,7 +5,7 @@ import random
 import pytest
 
 from speaker.herald.holding import HOLD_S
-from speaker.herald.sentry import Sentry
+from speaker.herald.sentries import Sentries
 from tests.sim.faults import NEVER, Fault, Kind, draw_schedule
 from tests.sim.run import Outcome, run_schedule
 
@@ -99,7 +99,8 @@ def test_whatever_else_happens_a_hold_breaks_nothing(run: int) -> None:
 def test_without_vouchers_those_who_do_not_watch_take_the_seats(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Sentry, "is_vouched", lambda self, node, now: node == self.world.own.node)
+    monkeypatch.setattr(Sentries, "is_vouched", lambda self, node, now: node == self.world.own.node)
+    monkeypatch.setattr(Sentries, "may_beat", lambda *args: False)
 
     outcomes = [run_schedule((hold(n),), nodes=7, vips=6, seed=4) for n in NAMES]
 

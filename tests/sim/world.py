@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from math import inf
 from typing import TYPE_CHECKING
 
+from speaker.beats.cell import Cell
 from speaker.beats.vigil import BEAT_S, WATCHED
 from speaker.gossip.outputs import Endpoint, ExchangeState, PingOverStream, SendPacket
 from speaker.herald.actions import SendAll, SendBeat, Vip
@@ -16,6 +17,7 @@ from tests.sim.engine import Engine
 from tests.sim.faults import NEVER, Fault, Kind
 from tests.sim.host import PORT, Host, address_of
 from tests.sim.segment import Segment
+from tests.sim.shape import ONE, Shape
 from tests.sim.table import LEASE_S, Table
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ JOIN_WITHIN_S = 2.0  # as the herald process
 REFUSED_S = 0.001
 
 
+def _lladdr(network: int, index: int) -> bytes:
+    return bytes((2, 0, 0, 0, network, index + 1))
+
+
 def _nothing() -> None:
     """End of what needs no end."""
 
@@ -37,7 +43,14 @@ class World:
     """Nodes n1, n2 ... with the same VIPs, started within `spread_s` of one another."""
 
     def __init__(
-        self, nodes: int, vips: int, seed: int, trace: bool = False, *, beats: bool = True
+        self,
+        nodes: int,
+        vips: int,
+        seed: int,
+        trace: bool = False,
+        *,
+        beats: bool = True,
+        shape: Shape = ONE,
     ) -> None:
         """`seed` decides everything that chance does."""
         self.rng = random.Random(seed)
@@ -45,7 +58,14 @@ class World:
         self.trace = trace
         self.lines: list[str] = []
         self.names = tuple(f"n{i + 1}" for i in range(nodes))
+        self.shape = shape
         self.segment = Segment(self.names, random.Random(self.rng.getrandbits(64)))
+        further = (name for name in shape.networks if name != "eth0")
+        self.networks = {
+            "eth0": self.segment,
+            **{n: Segment(self.names, random.Random(f"{seed}/{n}")) for n in further},
+        }
+        self.ring = self.networks[shape.ring]  # what carries the gossip
         self.vips: tuple[Vip, ...] = tuple(
             ip_address(f"192.0.2.{i + 1}") if i % 2 else ip_address(f"2001:db8::{i + 1}")
             for i in range(vips)
@@ -57,13 +77,19 @@ class World:
                 self,
                 random.Random(self.rng.getrandbits(64)),
                 self.names,
-                Table(bytes((2, 0, 0, 0, 0, index + 1))),
+                Table(_lladdr(0, index)),
+                {n: Table(_lladdr(k, index)) for k, n in enumerate(shape.networks) if k},
+                shape,
+                shape.addresses(index),
                 beats=beats,
             )
             for index, name in enumerate(self.names)
         }
         self._by_address = {str(address_of(i)): self.hosts[n] for i, n in enumerate(self.names)}
-        self._by_lladdr = {host.table.lladdr: host for host in self.hosts.values()}
+        self._by_lladdr = {
+            table.lladdr: host for host in self.hosts.values() for table in host.tables.values()
+        }
+        self.serving = {vip: shape.serving(i) for i, vip in enumerate(self.vips)}
         self._endpoints: dict[str, Endpoint] = {
             name: (str(host.address), PORT) for name, host in self.hosts.items()
         }
@@ -120,17 +146,19 @@ class World:
         return not self.sleeps
 
     def _is_well(self) -> bool:
-        segment = self.segment
-        if not segment.is_whole or segment.loss or segment.delay_s > DELAY_S:
-            return False
+        for segment in self.networks.values():
+            if not segment.is_whole or segment.loss or segment.delay_s > DELAY_S:
+                return False
+            if segment.drops_frames_of_beats:
+                return False
         most = min(WATCHED, len(self.hosts) - 1)  # before they have met, calm means nothing
         return all(
             host.runs
             and host.carrier
             and not host.is_waiting
             and host.herald is not None
-            and host.herald.core.sentry.is_calm
-            and len(host.herald.core.sentry.vigil.watchees) >= most
+            and host.herald.core.sentries.is_calm
+            and host.herald.core.sentries.least_watched >= most
             for host in self.hosts.values()
         )
 
@@ -142,28 +170,39 @@ class World:
 
     def beat(self, source: str, beat: SendBeat) -> None:
         """Carry a beat to a data plane, and its reflection back."""
-        target = self._by_lladdr.get(beat.lladdr)
-        there = self.segment.flight(source, target.name) if target is not None else None
+        target, segment = self._by_lladdr.get(beat.lladdr), self.networks[beat.interface]
+        if beat.address is None and segment.drops_frames_of_beats:
+            return
+        there = segment.flight(source, target.name) if target is not None else None
         if there is not None and target is not None:
             self.engine.at(self.engine.now + there, self._reflect, source, target, beat)
 
     def _reflect(self, source: str, target: Host, beat: SendBeat) -> None:
-        if not target.is_up or not target.carrier:
+        name, segment = beat.interface, self.networks[beat.interface]
+        table = target.tables[name]
+        if not target.is_up or name in target.down or table.lladdr != beat.lladdr:
             return
         now = self.engine.now
-        was_suspended = target.table.is_suspended
-        state, epoch = target.table.reflect(beat.claimed, now)
-        if target.table.is_suspended and not was_suspended:
+        was_suspended = table.is_suspended
+        state, epoch = table.reflect(beat.claimed, now)
+        if table.is_suspended and not was_suspended:
             self.log(target.name, f"suspended by {source} with {beat.claimed}")
             if target.herald is not None:
                 later = now + self.rng.random() * BEAT_S
                 self.engine.at(later, target.suspended, target.herald)
             if self.judge is not None:
                 self.judge.look_at_all()
-        back = self.segment.flight(target.name, source)
+        back = segment.flight(target.name, source)
         if back is not None:
-            age_ms = target.table.beat_age_ms(now)
-            reflection = Reflection(target.name, beat.seq, state, epoch, beat_age_ms=age_ms)
+            reflection = Reflection(
+                Cell(beat.node, beat.segment),
+                name,
+                beat.seq,
+                state,
+                epoch,
+                beat_age_ms=table.beat_age_ms(now),
+                by_udp=beat.address is not None,
+            )
             self.engine.at(now + back, self._reflected, self.hosts[source], reflection)
 
     @staticmethod
@@ -182,7 +221,7 @@ class World:
     def send_packet(self, source: str, output: SendPacket) -> None:
         """Carry a datagram."""
         target = self._by_address[output.to[0]]
-        flight = self.segment.flight(source, target.name)
+        flight = self.ring.flight(source, target.name)
         if flight is not None:
             self.engine.at(
                 self.engine.now + flight, target.receive, output.messages, self._endpoints[source]
@@ -207,7 +246,7 @@ class World:
                 host.deliver("failed", output.exchange, why)
 
         def arrive() -> None:
-            back = self.segment.stream(target.name, source)
+            back = self.ring.stream(target.name, source)
             origin = self._endpoints[source]
             reply = target.push_pull(output.request, origin) if back is not None else None
             if reply is None or back is None:
@@ -219,7 +258,7 @@ class World:
             if host.herald is herald:
                 host.deliver("answer", output.exchange, reply)
 
-        flight = self.segment.stream(source, target.name)
+        flight = self.ring.stream(source, target.name)
         if flight is None or not target.is_up:
             self.engine.at(now + timeout_s, fail, "timeout")
         elif target.herald is None:
@@ -230,7 +269,7 @@ class World:
     def stream_ping(self, source: str, output: PingOverStream) -> None:
         """Carry a ping by stream; the kernel of a frozen herald accepts, nobody answers."""
         host, target = self.hosts[source], self._by_address[output.to[0]]
-        flight = self.segment.stream(source, target.name)
+        flight = self.ring.stream(source, target.name)
         herald = host.herald
 
         def arrive() -> None:
@@ -242,38 +281,51 @@ class World:
         if flight is not None:
             self.engine.at(self.engine.now + 2 * flight, arrive)
 
+    def networks_of(self, vip: Vip) -> tuple[str, ...]:
+        """Where a VIP is served."""
+        serving = self.serving.get(vip)
+        return tuple(n for n in self.shape.segments if serving is None or n in serving)
+
     def probe(self, source: str, vip: Vip) -> None:
         """Ask everybody for a VIP; answers come from tables, not from heralds."""
-        for name in self.names:
-            if name != source:
-                there = self.segment.flight(source, name)
-                if there is not None:
-                    self.engine.at(self.engine.now + there, self._answer, name, source, vip)
+        for network in self.networks_of(vip):
+            for name in self.names:
+                if name != source:
+                    there = self.networks[network].flight(source, name)
+                    if there is not None:
+                        at = self.engine.now + there
+                        self.engine.at(at, self._answer, name, source, vip, network)
 
-    def _answer(self, name: str, source: str, vip: Vip) -> None:
-        host = self.hosts[name]
-        lladdr = host.table.question(vip, self.engine.now) if host.is_up else None
-        back = self.segment.flight(name, source)
-        if lladdr is not None and back is not None and lladdr != self.hosts[source].table.lladdr:
+    def _answer(self, name: str, source: str, vip: Vip, network: str) -> None:
+        host, own = self.hosts[name], self.hosts[source].tables[network].lladdr
+        is_there = host.is_up and network not in host.down
+        lladdr = host.tables[network].question(vip, self.engine.now) if is_there else None
+        back = self.networks[network].flight(name, source)
+        if lladdr is not None and back is not None and lladdr != own:
             herald = self.hosts[source].herald
-            self.engine.at(self.engine.now + back, self._answered, source, herald, vip, lladdr)
+            at = self.engine.now + back
+            self.engine.at(at, self._answered, source, herald, vip, lladdr, network)
 
-    def _answered(self, source: str, herald: object, vip: Vip, lladdr: bytes) -> None:
+    def _answered(self, source: str, herald: object, vip: Vip, lladdr: bytes, network: str) -> None:
         host = self.hosts[source]
         if herald is host.herald:
-            host.deliver("probed", vip, lladdr)
+            host.deliver("probed", vip, lladdr, network)
 
     def announced(self, source: str, vip: Vip) -> None:
         """A GARP or unsolicited NA: whoever answers with another LLADDR sees a conflict."""
-        lladdr = self.hosts[source].table.lladdr
-        for name, host in self.hosts.items():
-            flight = self.segment.flight(source, name) if name != source else None
-            if flight is not None:
-                self.engine.at(self.engine.now + flight, self._announced, host, vip, lladdr)
+        for network in self.networks_of(vip):
+            lladdr = self.hosts[source].tables[network].lladdr
+            for name, host in self.hosts.items():
+                segment = self.networks[network]
+                flight = segment.flight(source, name) if name != source else None
+                if flight is not None:
+                    at = self.engine.now + flight
+                    self.engine.at(at, self._announced, host, vip, lladdr, network)
 
-    def _announced(self, host: Host, vip: Vip, lladdr: bytes) -> None:
-        if host.is_up and host.table.question(vip, self.engine.now) not in {None, lladdr}:
-            host.deliver("conflict", vip, lladdr)
+    def _announced(self, host: Host, vip: Vip, lladdr: bytes, network: str) -> None:
+        answer = host.tables[network].question(vip, self.engine.now)
+        if host.is_up and network not in host.down and answer not in {None, lladdr}:
+            host.deliver("conflict", vip, lladdr, network)
 
     def spoken(self, host: Host, vip: Vip, why: str) -> None:
         """The table of a host has changed."""
@@ -289,7 +341,11 @@ class World:
 
     def _plan(self) -> tuple[PlannedSeat, ...]:
         return tuple(
-            PlannedSeat(vip, tuple(n for n in self.rankings[vip] if not self.excluded.get(n)))
+            PlannedSeat(
+                vip,
+                tuple(n for n in self.rankings[vip] if not self.excluded.get(n)),
+                self.serving[vip],
+            )
             for vip in self.vips
             if not self.withdrawn.get(vip)
         )
@@ -341,6 +397,8 @@ class World:
         skew_s, rng = fault.amount, random.Random(fault.seed)
         vip = self.vips[fault.seed % len(self.vips)]
         paths = self._paths(fault)
+        network = fault.network or "eth0"
+        segment = self.networks[network]
         if fault.kind in {Kind.KILL, Kind.FREEZE}:
             self._look_later(LEASE_S)
         if fault.kind is Kind.HOLD:
@@ -352,11 +410,21 @@ class World:
             Kind.KILL: (self._each(fault, Host.kill), self._each(fault, Host.start)),
             Kind.FREEZE: (self._each(fault, lambda h: h.freeze(fault.duration)), _nothing),
             Kind.CARRIER: (
-                lambda: self._carrier(host, paths, up=False),
-                lambda: self._carrier(host, paths, up=True),
+                lambda: self._carrier(host, network, paths, up=False),
+                lambda: self._carrier(host, network, paths, up=True),
             ),
-            Kind.LOSS: (lambda: self._weather(loss=fault.amount), self._weather),
-            Kind.SLOW: (lambda: self._weather(slow=fault.amount), self._weather),
+            Kind.LOSS: (
+                lambda: self._weather(segment, loss=fault.amount),
+                lambda: self._weather(segment),
+            ),
+            Kind.SLOW: (
+                lambda: self._weather(segment, slow=fault.amount),
+                lambda: self._weather(segment),
+            ),
+            Kind.ETHERTYPE: (
+                lambda: setattr(segment, "drops_frames_of_beats", True),
+                lambda: setattr(segment, "drops_frames_of_beats", False),
+            ),
             Kind.AGENT: (
                 lambda: self._hush(host, silent=True),
                 lambda: self._hush(host, silent=False),
@@ -373,7 +441,7 @@ class World:
                 lambda: self._withdraw(vip, -1, skew_s, rng),
             ),
         }
-        cut: Steps = (lambda: self.segment.cut(paths), lambda: self.segment.heal(paths))
+        cut: Steps = (lambda: segment.cut(paths), lambda: segment.heal(paths))
         return table.get(fault.kind, cut)
 
     def _each(self, fault: Fault, method: Callable[[Host], None]) -> Callable[[], None]:
@@ -405,15 +473,17 @@ class World:
 
         self.engine.at(self.engine.now + delay + 1e-6, look)
 
-    def _carrier(self, host: Host, paths: list[tuple[str, str]], *, up: bool) -> None:
-        (self.segment.heal if up else self.segment.cut)(paths)
-        if up is not host.carrier:
-            host.set_carrier(up=up)
+    def _carrier(self, host: Host, network: str, paths: list[tuple[str, str]], *, up: bool) -> None:
+        segment = self.networks[network]
+        (segment.heal if up else segment.cut)(paths)
+        if up is (network in host.down):
+            host.set_carrier(network, up=up)
 
-    def _weather(self, loss: float = 0.0, slow: float = 0.0) -> None:
-        self.segment.loss = loss
-        self.segment.delay_s = 0.0004 + slow
-        self.segment.jitter_s = 0.0004 + slow / 2
+    @staticmethod
+    def _weather(segment: Segment, loss: float = 0.0, slow: float = 0.0) -> None:
+        segment.loss = loss
+        segment.delay_s = 0.0004 + slow
+        segment.jitter_s = 0.0004 + slow / 2
 
     def _hush(self, host: Host, *, silent: bool) -> None:
         host.agent_silent = silent
@@ -445,7 +515,8 @@ class World:
         def end() -> None:
             if host.herald is herald:
                 host.kill()
-                host.table.rows.clear()
+                for table in host.tables.values():
+                    table.rows.clear()
                 self.disturb()
 
         watch()

@@ -7,7 +7,7 @@ from random import Random
 from speaker.herald.actions import Broadcast, SendAll
 from speaker.herald.core import CoreConfig, HeraldCore
 from speaker.herald.facts import Flag, Hello, encode
-from speaker.herald.peers import HELLO_S, Peer
+from speaker.herald.peers import HELLO_S, Peer, Silent
 from speaker.herald.teller import OwnFacts
 from speaker.herald.world import World
 
@@ -62,7 +62,8 @@ def test_looking_at_one_peer_finds_what_looking_at_all_does() -> None:
 
     for alive, silenced, hello, address in states + states[::-1]:
         peer.is_alive = peer.is_member = alive
-        peer.silenced, peer.hello = silenced, hello
+        peer.silent = {"eth0": Silent(0.0, weak=False)} if silenced else {}
+        peer.hello = hello
         peer.address = ip_address(address) if address else None
         peer.hosts = frozenset({b"host"}) if hello else frozenset()
         world.refresh_peer(peer)

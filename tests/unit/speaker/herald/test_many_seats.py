@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from speaker.beats import BeatState
+from speaker.beats.cell import Cell
 from speaker.beats.messages import Verdict, encode
 from speaker.herald.actions import Announce, SpeakAll, Voice
 from speaker.herald.docket import SLICE
@@ -20,8 +21,11 @@ MANY = [IPv4Address("198.18.0.0") + number for number in range(SLICE + 100)]
 def silence(cores: Cores, accused: str, *judges: str) -> None:
     """The cell of the accused tells the judges that it answers no more."""
     for judge in judges:
-        reflection = Reflection(accused, 0, BeatState.RELEASED, 1)
-        cores.cores[judge].reflected(reflection, cores.now)
+        core = cores.cores[judge]
+        core.sentries.is_on = True
+        core.sentries.survey(cores.now)
+        reflection = Reflection(Cell(accused, "eth0"), "eth0", 0, BeatState.RELEASED, 1)
+        core.reflected(reflection, cores.now)
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_the_next_candidate_waits_for_one_that_has_told_of_taking(*, is_told: bo
     cores.tables["n1"] = {}
     cores.is_lost = lambda source, target: source == "n2"
     if is_told:
-        verdict = Verdict("n2", "n1", "", 1, 0, acted=True)
+        verdict = Verdict("n2", "n1", "eth0", 1, 0, acted=True)
         cores.cores["n3"].received(str(address_of("n2")), encode(verdict), cores.now)
     silence(cores, "n1", "n3")
 

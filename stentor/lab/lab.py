@@ -13,7 +13,7 @@ from stentor.lab import manifests, processes
 from stentor.lab.errors import LabError
 from stentor.lab.network import Network, namespaces, processes_in, run
 from stentor.lab.processes import Process
-from stentor.lab.topology import Host, Topology, is_lab
+from stentor.lab.topology import INTERFACE, Host, Topology, is_lab
 
 STOP_WITHIN_S = 10.0
 _PACKAGE_ROOT = Path(__file__).parents[2]
@@ -122,6 +122,7 @@ class Lab:
     def speaker_arguments(self, node: Host) -> list[str]:
         """The command line of a node's speaker after `stentor`."""
         others = [other for other in self.topology.nodes if other != node]
+        is_apart = self.topology.management
         return [
             "speaker",
             *("--node-name", node.name),
@@ -129,8 +130,12 @@ class Lab:
             *("--state-dir", str(self.state_dir(node))),
             *("--bpffs", str(self.bpffs(node))),
             *("--xdp-mode", self.xdp_mode),
-            *("--ml-bindaddr", str(node.v4)),
-            *(flag for other in others for flag in ("--join", str(other.v4))),
+            *("--ml-bindaddr", str(node.management_v4 if is_apart else node.v4)),
+            *(
+                flag
+                for other in others
+                for flag in ("--join", str(other.management_v4 if is_apart else other.v4))
+            ),
             *self.speaker_flags,
         ]
 
@@ -189,13 +194,13 @@ class Lab:
         shutil.rmtree(self.state_dir(node), ignore_errors=True)
         self.network.flush_lo(node)
 
-    def cut(self, node: Host, *, silently: bool = False) -> None:
-        """Take `node` off the segment; `silently` leaves its carrier on."""
+    def cut(self, node: Host, *, silently: bool = False, interface: str = INTERFACE) -> None:
+        """Take an interface of `node` off its segment; `silently` leaves its carrier on."""
         require_root()
-        self.network.cut(node, silently=silently)
+        self.network.cut(node, silently=silently, interface=interface)
 
     def heal(self, node: Host) -> None:
-        """Put `node` back on the segment and start what does not run there."""
+        """Put `node` back on its segments and start what does not run there."""
         require_root()
         self.network.heal(node)
         self.start(node)

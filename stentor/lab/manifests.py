@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from stentor.lab.topology import Topology
+from stentor.lab.topology import INTERFACE, Topology
 
 NAMESPACE = "demo"
 METALLB_NAMESPACE = "metallb-system"
@@ -15,7 +15,7 @@ def write(topology: Topology, directory: Path) -> None:
     """Write pool, advertisement and Services into `directory`, over what is there."""
     directory.mkdir(parents=True, exist_ok=True)
     files = {
-        "pool.yaml": [_pool(), _advertisement()],
+        "pool.yaml": [_pool(), _advertisement(topology)],
         "services.yaml": [
             _service(f"web-{index + 1}", [str(vip) for vip in vips])
             for index, vips in enumerate(topology.vips)
@@ -34,12 +34,13 @@ def _pool() -> dict[str, Any]:
     }
 
 
-def _advertisement() -> dict[str, Any]:
+def _advertisement(topology: Topology) -> dict[str, Any]:
+    interfaces = {"interfaces": [INTERFACE]} if topology.management else {}
     return {
         "apiVersion": "metallb.io/v1beta1",
         "kind": "L2Advertisement",
         "metadata": {"name": "lab", "namespace": METALLB_NAMESPACE},
-        "spec": {"ipAddressPools": ["lab"]},
+        "spec": {"ipAddressPools": ["lab"], **interfaces},
     }
 
 

@@ -12,6 +12,8 @@ from stentor.lab.errors import LabError
 from stentor.lab.topology import (
     BRIDGE,
     INTERFACE,
+    MANAGEMENT,
+    MANAGEMENT_BRIDGE,
     V4_PREFIX_LENGTH,
     V6_PREFIX_LENGTH,
     Host,
@@ -44,7 +46,11 @@ class Network:
         )
         for host in topology.hosts:
             self._connect(host)
-        self._hang([node.name for node in topology.nodes])
+        ports = [node.name for node in topology.nodes]
+        if topology.management:
+            ports += [node.management_port for node in topology.nodes]
+            self._build_management()
+        self._hang(ports)
         _ip([f"link set {BRIDGE} alias {self._mark}"], namespace=topology.switch)
 
     def _hang(self, ports: Sequence[str], loss_percent: float = 0.0) -> None:
@@ -66,7 +72,30 @@ class Network:
     @property
     def _mark(self) -> str:
         topology = self.topology
-        return f"stentor-lab-of-{topology.count}{'' if topology.has_router else '-alone'}"
+        kinds = f"{'' if topology.has_router else '-alone'}{'-m' if topology.management else ''}"
+        return f"stentor-lab-of-{topology.count}{kinds}"
+
+    def _build_management(self) -> None:
+        """A second bridge, with the nodes alone on it."""
+        switch, bridge = self.topology.switch, MANAGEMENT_BRIDGE
+        options = "stp_state 0 forward_delay 0"
+        _ip([f"link add {bridge} type bridge {options}", f"link set {bridge} up"], switch)
+        for node in self.topology.nodes:
+            port = node.management_port
+            _ip(
+                [
+                    f"link add {MANAGEMENT} netns {node.namespace}"
+                    f" type veth peer name {port} netns {switch}"
+                ]
+            )
+            _ip([f"link set {port} master {bridge}", f"link set {port} up"], switch)
+            _ip(
+                [
+                    f"addr add {node.management_v4}/{V4_PREFIX_LENGTH} dev {MANAGEMENT}",
+                    f"link set {MANAGEMENT} up",
+                ],
+                node.namespace,
+            )
 
     def _connect(self, host: Host) -> None:
         switch = self.topology.switch
@@ -95,24 +124,26 @@ class Network:
                 namespace=host.namespace,
             )
 
-    def cut(self, node: Host, *, silently: bool) -> None:
+    def cut(self, node: Host, *, silently: bool, interface: str = INTERFACE) -> None:
         """
-        Take `node` off the segment: its cable is pulled, so that it sees the carrier go.
+        Take `node` off a segment: its cable is pulled, so that it sees the carrier go.
 
         `silently`: the switch stops forwarding on its port instead, and the node notices nothing.
         """
         if silently:
-            self._port_state(node, _PORT_DISABLED)
+            self._port_state(_port(node, interface), _PORT_DISABLED)
         else:
-            _ip([f"link set {node.name} down"], namespace=self.topology.switch)
+            _ip([f"link set {_port(node, interface)} down"], namespace=self.topology.switch)
 
     def heal(self, node: Host) -> None:
-        """Put `node` back on the segment, however it was cut."""
-        _ip([f"link set {node.name} up"], namespace=self.topology.switch)
-        self._port_state(node, _PORT_FORWARDING)
+        """Put `node` back on its segments, however it was cut."""
+        for interface in (INTERFACE, MANAGEMENT) if self.topology.management else (INTERFACE,):
+            port = _port(node, interface)
+            _ip([f"link set {port} up"], namespace=self.topology.switch)
+            self._port_state(port, _PORT_FORWARDING)
 
-    def _port_state(self, node: Host, state: str) -> None:
-        port = ["dev", node.name, "state", state]
+    def _port_state(self, name: str, state: str) -> None:
+        port = ["dev", name, "state", state]
         run(["bridge", "-n", self.topology.switch, "link", "set", *port])
 
     def flush_lo(self, node: Host) -> None:
@@ -123,6 +154,10 @@ class Network:
         """Remove every namespace of this prefix, with all in it."""
         ours = [name for name in namespaces() if self.topology.owns_namespace(name)]
         _ip([f"netns del {name}" for name in ours])
+
+
+def _port(node: Host, interface: str) -> str:
+    return node.management_port if interface == MANAGEMENT else node.name
 
 
 def namespaces() -> list[str]:

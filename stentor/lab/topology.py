@@ -5,6 +5,13 @@ What a lab consists of. Pure: names and addresses, nothing is touched.
           │             │           │         │         │
     ══════╪═════════════╪═══════════╪═════════╪═════════╪═══   bridge br0 in namespace PREFIX-sw
         .1            .2          .11       .12       .13      192.0.2.0/24, 2001:db8::/64
+
+With `management` every node has a second interface, mgmt0, on a second bridge, and gossips there:
+
+                                     n1        n2        n3
+                                      │         │         │
+                              ════════╪═════════╪═════════╪═══   bridge br1, 198.51.100.0/24
+                                     .11       .12       .13
 """
 
 import re
@@ -21,11 +28,14 @@ DEFAULT_PREFIX = "st-lab"
 MAX_NODES = 80
 INTERFACE = "eth0"  # not veth*: the speaker leaves those alone, as MetalLB does
 BRIDGE = "br0"
+MANAGEMENT = "mgmt0"
+MANAGEMENT_BRIDGE = "br1"
 V4_PREFIX_LENGTH = 24
 V6_PREFIX_LENGTH = 64
 _PREFIX = re.compile(r"st-[a-z0-9-]{1,32}")
 _V4 = IPv4Address("192.0.2.0")  # RFC 5737
 _V6 = IPv6Address("2001:db8::")  # RFC 3849
+_MANAGEMENT_V4 = IPv4Address("198.51.100.0")  # RFC 5737
 _FIRST_NODE = 11
 _FIRST_VIP = 108  # of three nodes and six Services each node owns two, by the hash
 _STATE_FILE = "lab.json"
@@ -51,6 +61,16 @@ class Host:
         return _numbered_v6(self.number)
 
     @property
+    def management_v4(self) -> IPv4Address:
+        """The address of its mgmt0, where there is one."""
+        return _MANAGEMENT_V4 + self.number
+
+    @property
+    def management_port(self) -> str:
+        """The switch's port to its mgmt0."""
+        return f"{self.name}-m"
+
+    @property
     def lladdr_text(self) -> str:
         """The LLADDR of its interface, locally administered and ending like its addresses."""
         return f"02:00:5e:00:{self.number // 100:02d}:{self.number % 100:02d}"
@@ -65,6 +85,7 @@ class Topology:
     directory: Path = DEFAULT_DIR
     services: int = 6
     has_router: bool = True
+    management: bool = False  # gossip on a network of its own
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be built. Raises LabError."""
@@ -143,6 +164,7 @@ class Topology:
             "prefix": self.prefix,
             "services": self.services,
             "has_router": self.has_router,
+            "management": self.management,
         }
         (self.directory / _STATE_FILE).write_bytes(msgspec.json.encode(state))
 
@@ -167,6 +189,7 @@ def load(directory: Path) -> Topology:
         directory=directory,
         services=int(state["services"]),
         has_router=bool(state.get("has_router", True)),
+        management=bool(state.get("management", False)),
     )
 
 

@@ -27,7 +27,7 @@ _made: list[Lab] = []
 def trio() -> Iterator[Lab]:
     """Three nodes that agree on who owns the VIPs of three Services."""
     with running(
-        Topology(count=3, services=3, prefix=_prefix(), directory=fresh_directory())
+        Topology(count=3, services=3, prefix=prefix(), directory=fresh_directory())
     ) as lab:
         yield lab
 
@@ -36,7 +36,7 @@ def trio() -> Iterator[Lab]:
 def keyed() -> Iterator[Watched]:
     """Three nodes with a gossip key, and somebody who hears all that their segment says."""
     directory = fresh_directory()
-    topology = Topology(count=3, services=3, prefix=_prefix(), directory=directory)
+    topology = Topology(count=3, services=3, prefix=prefix(), directory=directory)
     with running(topology, keyed=True) as lab, watched(lab) as told:
         yield told
 
@@ -47,7 +47,7 @@ def make_lab() -> Iterator[MakeLab]:
     with ExitStack() as stack:
 
         def make(*, xdp_mode: str = "native", **fields: Any) -> Lab:
-            shape: dict[str, Any] = {"prefix": _prefix(), "directory": fresh_directory()} | fields
+            shape: dict[str, Any] = {"prefix": prefix(), "directory": fresh_directory()} | fields
             made = running(Topology(**shape), wait=False, xdp_mode=xdp_mode)
             return stack.enter_context(made)
 
@@ -73,14 +73,14 @@ def running(
         _made.remove(lab)
 
 
-def _prefix() -> str:
+def prefix() -> str:
     """Unlike that of any other lab at this moment."""
     return f"st-t{os.getpid()}-{len(_made)}"
 
 
 def fresh_directory() -> Path:
     """Short, since the path of a unix socket has 107 octets at most."""
-    return Path("/run") / _prefix()
+    return Path("/run") / prefix()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,10 +12,15 @@ demo: ## Three nodes, a client and a router in network namespaces: the main job,
 	@$(PY) -m stentor.cli.main lab demo
 
 .PHONY: test
-test: ## Everything: style, unit, simulator, packet, gossip interop and lab tests
-	@scripts/setup tests
+test: ## Everything: style, unit, simulator, packet, gossip interop, lab tests, one kernel in a VM
+	@scripts/setup kernels
 	@scripts/build_peers
 	@$(PY) -m pytest $(ARGS)
+
+.PHONY: kernels
+kernels: ## Every test in VMs, on every kernel: 6.1 and 6.12, bonds, VLANs, IPVS, frozen hosts
+	@scripts/setup kernels
+	@STENTOR_KERNELS=all $(PY) -m pytest tests/kernels $(ARGS)
 
 .PHONY: lint
 lint: ## Style and types only

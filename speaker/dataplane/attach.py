@@ -330,6 +330,10 @@ def _refusal(link: Link, rung: Rung, foreign: int, *, tags_hidden: bool) -> _Sai
         return None
     if tags_hidden:
         return RungReason.VLAN_OFFLOAD, f"{rung}: rxvlan of {link.name} is on"
+    if rung is Rung.NATIVE and link.kind == "bond":
+        # The kernel puts it on every member, where it runs before the bond drops what a standby
+        # member heard, and sees the member's ifindex, of which the tables know nothing.
+        return RungReason.NOT_SUPPORTED, f"{rung}: on a bond it would run on each member"
     if foreign:
         return RungReason.FOREIGN_PROGRAM, f"{rung}: XDP program {foreign} is attached"
     return None

@@ -23,7 +23,7 @@ class Refusal(enum.StrEnum):
 
     EXCLUDED = "excluded"  # its name matches an exclude expression
     NOT_UP = "not_up"  # administratively down
-    HAS_MASTER = "has_master"  # member of a bond, bridge or VRF: the master answers
+    HAS_MASTER = "has_master"  # member of a bond or bridge: the master answers
     NO_ARP = "no_arp"  # NOARP is set
     NO_BROADCAST = "no_broadcast"  # not a broadcast network, so no ARP, and no NDP either
     NOT_ETHERNET = "not_ethernet"  # its LLADDR is not six octets
@@ -63,12 +63,16 @@ def choose(links: Iterable[Link], excludes: Sequence[re.Pattern[str]]) -> Choice
     """
     Choose as MetalLB does: not excluded by name, up, no master, not NOARP, broadcast.
 
+    Only a VRF as master is no obstacle, unlike there: it routes and is no Ethernet device, so its
+    member is what hears and answers.
     NDP further needs a link-local address: that is `Link.link_local` of a chosen one.
     """
     chosen: list[Link] = []
     refused: dict[str, Refusal] = {}
-    for link in sorted(links, key=lambda link: link.name):
-        reason = _refusal(link, excludes)
+    by_name = sorted(links, key=lambda link: link.name)
+    vrfs = frozenset(link.ifindex for link in by_name if link.kind == "vrf")
+    for link in by_name:
+        reason = _refusal(link, excludes, vrfs)
         if reason is None:
             chosen.append(link)
         else:
@@ -76,11 +80,13 @@ def choose(links: Iterable[Link], excludes: Sequence[re.Pattern[str]]) -> Choice
     return Choice(tuple(chosen), refused)
 
 
-def _refusal(link: Link, excludes: Sequence[re.Pattern[str]]) -> Refusal | None:
+def _refusal(
+    link: Link, excludes: Sequence[re.Pattern[str]], vrfs: frozenset[int]
+) -> Refusal | None:
     refusals = (
         (any(pattern.search(link.name) for pattern in excludes), Refusal.EXCLUDED),
         (not link.flags & IFF_UP, Refusal.NOT_UP),
-        (link.master != 0, Refusal.HAS_MASTER),
+        (link.master != 0 and link.master not in vrfs, Refusal.HAS_MASTER),
         (link.flags & IFF_NOARP != 0, Refusal.NO_ARP),
         (not link.flags & IFF_BROADCAST, Refusal.NO_BROADCAST),
         (len(link.lladdr) != 6 or not any(link.lladdr), Refusal.NOT_ETHERNET),

@@ -164,7 +164,8 @@ class DataPlane:
 
     def _ensure(self, hook: Link, has_uppers: bool) -> None:
         try:
-            hidden = has_uppers and not self._settings.show_tags(hook.name)
+            # The other end of a veth hands tags over beside the frame, whatever rxvlan here says.
+            hidden = has_uppers and (hook.kind == "veth" or not self._settings.show_tags(hook.name))
             self._posts.ensure(hook, tags_hidden=hidden)
         except ApplyError as exc:
             self._settings.warnings.append(f"{hook.name}: {exc}")

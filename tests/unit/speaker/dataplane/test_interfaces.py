@@ -55,6 +55,17 @@ def test_an_interface_is_refused_with_its_reason(
     assert found.refused == {link.name: reason}
 
 
+def test_a_member_of_a_vrf_is_chosen_and_the_vrf_is_not() -> None:
+    """A VRF routes; what hears ARP is its member."""
+    vrf = Link(9, "vrf-blue", LLADDR, IFF_UP | IFF_NOARP, kind="vrf")
+    member = attrs.evolve(ETH0, master=9)
+
+    found = choose([vrf, member], EXCLUDES)
+
+    assert found.chosen == (member,)
+    assert found.refused == {"vrf-blue": Refusal.NO_ARP}
+
+
 def test_excludes_are_the_operators_to_change() -> None:
     link = attrs.evolve(ETH0, name="veth0")
 

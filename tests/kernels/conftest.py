@@ -31,10 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in [item for item in items if str(item.path).startswith(here)]:
         item.add_marker("root")
         item.add_marker(pytest.mark.timeout(1800))  # a cold build of the images is in it
-        if IS_ALL or "vm" not in getattr(item, "fixturenames", ()):
+        if IS_ALL or not {"vm", "ring"} & set(getattr(item, "fixturenames", ())):
             continue
-        kernel = getattr(item, "callspec", None)
-        is_first = kernel is None or kernel.params.get("vm", KERNELS[0]) == KERNELS[0]
+        case = getattr(item, "callspec", None)
+        is_first = case is None or case.params.get("vm", KERNELS[0]) == KERNELS[0]
         if not (is_first and item.get_closest_marker("quick")):
             items.remove(item)
             _left_out.append(item.nodeid)

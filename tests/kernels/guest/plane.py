@@ -43,6 +43,7 @@ def sync() -> list[dict[str, Any]]:
     [(plane, watcher)] = _open
     watcher.refresh()
     plane.sync(watcher.links(), now_ns=time.monotonic_ns())
+    _work(plane)
     plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=_FOREVER_NS)
     return [
         {
@@ -62,9 +63,14 @@ def put(vip: str, voice: int = Voice.HELD, interfaces: list[str] | None = None) 
     [(plane, _)] = _open
     names = None if interfaces is None else frozenset(interfaces)
     plane.put([VipRow(ip_address(vip), Voice(voice), names)])
+    _work(plane)
+    plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=_FOREVER_NS)
+
+
+def _work(plane: DataPlane) -> None:
+    """All that waits, as the herald's loop does it."""
     while plane.step(time.monotonic()):
         pass
-    plane.push_lease(now_ns=time.monotonic_ns(), lease_ns=_FOREVER_NS)
 
 
 def refused() -> dict[str, str]:

@@ -51,7 +51,6 @@ ROOT_WITHOUT: Final = (
     "/usr/share/man/*",
     "/usr/share/locale/*",
     "/usr/share/i18n/*",
-    "/usr/lib/python3/dist-packages/netaddr/*",
 )
 
 # Beside the product's own (requirements.lock): what runs tests/bpf in the guest.

@@ -474,7 +474,7 @@ class Host:
                 self.wires.spoken(self, action.vip, action.voice.name)
             case SpeakAll(_, vips, voice):
                 for vip in vips:
-                    self.table.rows[vip] = Speak(vip, voice)
+                    self._say(Speak(vip, voice))
                     self.wires.spoken(self, vip, voice.name)
             case Unlist():
                 self._unlist(action.vip)

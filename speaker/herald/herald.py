@@ -117,7 +117,7 @@ class Herald:
 
     async def stop(self) -> Ending:
         """Do what SIGTERM means by the settings; what is left to do then is `close`."""
-        if self.settings.on_stop == "hold":
+        if self._asks_for_hold:
             refusal = self._hold_refusal()
             if refusal is None:
                 self.core.hold(self._now())
@@ -126,6 +126,10 @@ class Herald:
             self.log.warn("hold_refused", reason=refusal)
         await self._leave()
         return Ending.LEAVE
+
+    @property
+    def _asks_for_hold(self) -> bool:
+        return self.settings.on_stop == "hold"
 
     def _hold_refusal(self) -> HoldRefusal | None:
         if any(item.rung is Rung.PACKET for item in self.plane.attachments()):
@@ -359,6 +363,7 @@ class Herald:
             members=views.members(self.ring.members(), MARKER),
             attachments=views.attachments(attached),
             warnings=views.warnings(self.performer.interfaces, attached, refused),
+            hold_refusal=str((self._asks_for_hold and self._hold_refusal()) or ""),
         )
 
     def counters(self) -> link.Counters:

@@ -120,6 +120,8 @@ class View(msgspec.Struct, frozen=True, tag=True):
     members: tuple[Member, ...] = ()
     attachments: tuple[AttachmentView, ...] = ()
     warnings: tuple[str, ...] = ()  # what an operator should mend, one sentence each
+    # Why a stop would hand over now though a hold is asked for; "" = it would hold, or is not asked
+    hold_refusal: str = ""
 
 
 class VipCounters(msgspec.Struct, frozen=True):

@@ -40,6 +40,7 @@ def render(view: View, counters: Counters | None) -> str:
     agent = ", agent silent" if view.agent_silent else ""
     parts = [
         f"node {view.node}: {state}{agent}, plan {view.plan_generation}",
+        *([f"a stop would hand over: {view.hold_refusal}"] if view.hold_refusal else []),
         *(f"warning: {text}" for text in view.warnings),
         table(
             ("VIP", "HOLDER", "VOICE", "REASON"),

@@ -45,6 +45,12 @@ def holding(make_lab: MakeLab) -> Lab:
 
 def exchange(lab: Lab, node: Host, build: Path) -> None:
     """SIGTERM with hold, then the other build; returns when it works."""
+    eventually(
+        lambda: views.view(lab, node),
+        until=lambda view: view is not None and not view.hold_refusal,
+        within_s=DEADLINES.ring_joined,
+        what="the others say that it reflects, so that it may hold",
+    )
     speaker = lab.speaker(node)
     assert speaker is not None
     speaker.stop(STOP_WITHIN_S)

@@ -120,6 +120,12 @@ def test_status_shows_vips_interfaces_and_members() -> None:
         assert row in [line.split() for line in text.splitlines()]
 
 
+def test_status_tells_why_a_stop_would_not_hold() -> None:
+    view = link.View("n1", 1, 0, started=True, agent_silent=False, hold_refusal="unproven")
+
+    assert "a stop would hand over: unproven" in render(view, None).splitlines()
+
+
 def test_status_of_an_empty_node_says_none() -> None:
     text = render(link.View("n1", 1, 0, started=False, agent_silent=False), None)
 

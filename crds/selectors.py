@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from crds import matching
 from crds.base import Strict
 
 T = TypeVar("T")
@@ -121,6 +122,20 @@ class LabelSelector(Strict):
     def __hash__(self) -> int:
         """By meaning, as equality is."""
         return hash((frozenset(self.match_labels.items()), frozenset(self.match_expressions)))
+
+    def matcher(self) -> matching.LabelSelector:
+        """The selector as a value that can be asked."""
+        return matching.LabelSelector(
+            labels=tuple(sorted(self.match_labels.items())),
+            expressions=tuple(
+                sorted(
+                    matching.Expression(
+                        each.key, matching.Operator(each.operator), tuple(sorted(each.values))
+                    )
+                    for each in self.match_expressions
+                )
+            ),
+        )
 
 
 Selectors = Annotated[list[LabelSelector], AfterValidator(distinct)]

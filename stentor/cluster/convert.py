@@ -14,6 +14,7 @@ from crds.decode import AnyKind
 from crds.errors import AddressError, Path, Problem
 from crds.ip_address_pool import IPAddressPool, ServiceAllocation
 from crds.l2_advertisement import L2Advertisement
+from crds.matching import LabelSelector
 from stentor.address_sets import AddressRange
 from stentor.cluster.annotations import foreign_extensions, read_notes
 from stentor.cluster.objects import (
@@ -32,7 +33,6 @@ from stentor.cluster.objects import (
     Service,
     TrafficPolicy,
 )
-from stentor.cluster.selectors import Expression, LabelSelector, Operator
 
 DEFAULT_NAMESPACE = "default"  # as kubectl takes an object that names none
 INGRESS: Path = ("status", "loadBalancer", "ingress")
@@ -249,7 +249,7 @@ def _l2_ad(model: L2Advertisement) -> Converted:
         interfaces=tuple(spec.interfaces),
         service_selectors=_selectors(spec.service_selectors),
         preferences=tuple(
-            Preference(entry.weight, selector_value(entry.preference))
+            Preference(entry.weight, entry.preference.matcher())
             for entry in spec.preferred_node_selectors
         ),
     )
@@ -257,20 +257,7 @@ def _l2_ad(model: L2Advertisement) -> Converted:
 
 
 def _selectors(models: list[selectors.LabelSelector]) -> tuple[LabelSelector, ...]:
-    return tuple(selector_value(model) for model in models)
-
-
-def selector_value(model: selectors.LabelSelector) -> LabelSelector:
-    """Turn a checked selector into one that can be asked."""
-    return LabelSelector(
-        labels=tuple(sorted(model.match_labels.items())),
-        expressions=tuple(
-            sorted(
-                Expression(entry.key, Operator(entry.operator), tuple(sorted(entry.values)))
-                for entry in model.match_expressions
-            )
-        ),
-    )
+    return tuple(model.matcher() for model in models)
 
 
 _CONVERTERS: Mapping[type[AnyKind], Callable[[Any], Converted]] = MappingProxyType(

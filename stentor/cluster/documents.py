@@ -257,13 +257,12 @@ def _subject(raw: Raw, ident: Ident | None) -> str:
 def _rough_ident(raw: Raw) -> Ident | None:
     """Tell which object a broken one is, if it names itself well enough."""
     metadata = raw.get("metadata")
-    if not isinstance(metadata, dict) or raw.get("kind") not in KINDS:
+    versions = KINDS.get(str(raw.get("kind")), {})
+    model = versions.get(str(raw.get("apiVersion")))
+    if not isinstance(metadata, dict) or model is None:
         return None
-    model = KINDS[str(raw["kind"])]
     name, namespace = metadata.get("name"), metadata.get("namespace") or ""
     if not (isinstance(name, str) and name and isinstance(namespace, str)):
-        return None
-    if raw.get("apiVersion") != model.API_VERSION:
         return None
     return model.KIND, key_named(model.KIND, namespace, name)
 

@@ -1,10 +1,12 @@
 """Which kinds a directory of manifests is read for, and which lie there for others."""
 
 from collections import Counter
-
-from crds.decode import KINDS
+from typing import Final
 
 _GROUP = "metallb.io/"
+READ: Final = frozenset(
+    {"IPAddressPool", "L2Advertisement", "Service", "EndpointSlice", "Node", "Namespace"}
+)
 _SLIP = 2  # letters: Servce, Servcie and Services are slips, ServiceAccount is another kind
 _NOT_READ = frozenset(
     {
@@ -21,7 +23,7 @@ def is_to_be_read(kind: str, version: str) -> bool:
     The Deployment beside its Service does not. A kind of ours that is misspelt does, and so does
     every kind that MetalLB does not have but claims to be of its group.
     """
-    if kind in KINDS:
+    if kind in READ:
         return True
     if version.startswith(_GROUP):
         return kind not in _NOT_READ
@@ -42,5 +44,5 @@ def _is_slip(kind: str) -> bool:
     written = Counter(kind.lower())
     return any(
         ((written - meant) + (meant - written)).total() <= _SLIP
-        for meant in (Counter(known.lower()) for known in KINDS)
+        for meant in (Counter(known.lower()) for known in READ)
     )

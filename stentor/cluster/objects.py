@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import attrs
 
+from crds.matching import LabelSelector
 from stentor.address_sets import AddressRange, Vip
 from stentor.cluster.findings import Finding
-from stentor.cluster.selectors import LabelSelector
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"

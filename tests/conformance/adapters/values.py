@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from crds.matching import Expression, LabelSelector, Operator
 from stentor.address_sets import AddressRange
 from stentor.cluster.objects import (
     EXCLUDE_LABEL,
@@ -18,7 +19,6 @@ from stentor.cluster.objects import (
     Service,
     TrafficPolicy,
 )
-from stentor.cluster.selectors import Expression, LabelSelector, Operator
 from tests.conformance.cases import Json
 
 EVERYTHING = "*everything*"

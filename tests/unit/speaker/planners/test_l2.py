@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crds.matching import LabelSelector
 from speaker.planners.l2 import plan_l2
 from speaker.planners.l2_plan import ServicePlan, VipPlan
 from speaker.reasons import Reason
@@ -24,7 +25,6 @@ from stentor.cluster.objects import (
     TrafficPolicy,
     World,
 )
-from stentor.cluster.selectors import LabelSelector
 from tests.unit.speaker.planners.worlds import (
     VIP,
     VIP6,

@@ -38,6 +38,20 @@ class Expression:
             case unknown:
                 assert_never(unknown)
 
+    def __str__(self) -> str:
+        """As `kubectl -l` takes it."""
+        match self.operator:
+            case Operator.IN:
+                return f"{self.key} in ({','.join(self.values)})"
+            case Operator.NOT_IN:
+                return f"{self.key} notin ({','.join(self.values)})"
+            case Operator.EXISTS:
+                return self.key
+            case Operator.DOES_NOT_EXIST:
+                return f"!{self.key}"
+            case unknown:
+                assert_never(unknown)
+
 
 @attrs.frozen
 class LabelSelector:
@@ -55,3 +69,9 @@ class LabelSelector:
         return all(labels.get(key) == value for key, value in self.labels) and all(
             expression.matches(labels) for expression in self.expressions
         )
+
+    def __str__(self) -> str:
+        """As `kubectl -l` takes it, sorted by key; empty for the one that matches everything."""
+        parts = [(key, f"{key}={value}") for key, value in self.labels]
+        parts += [(expression.key, str(expression)) for expression in self.expressions]
+        return ",".join(text for _, text in sorted(parts))

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crds import selectors as models
-from stentor.cluster.convert import selector_value
-from stentor.cluster.selectors import Expression, LabelSelector, Operator
+from crds.matching import Expression, LabelSelector, Operator
 
 IN, NOT_IN, EXISTS, ABSENT = Operator  # in the order they are declared
 
@@ -93,11 +92,11 @@ def test_the_order_in_a_manifest_means_nothing(asked: LabelSelector, rng: Random
         for e in dict.fromkeys(asked.expressions)
     ]
     raw = {"matchLabels": dict(asked.labels), "matchExpressions": expressions}
-    one = selector_value(models.LabelSelector.model_validate(raw))
+    one = models.LabelSelector.model_validate(raw).matcher()
     rng.shuffle(expressions)
     for expression in expressions:
         rng.shuffle(expression["values"])
 
-    other = selector_value(models.LabelSelector.model_validate(raw))
+    other = models.LabelSelector.model_validate(raw).matcher()
 
     assert one == other

@@ -1,9 +1,12 @@
 """The shape that all kinds share, and the two ways of treating fields we do not know."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from crds.errors import Problem
 
 
 class Strict(BaseModel):
@@ -46,6 +49,10 @@ class Resource(Strict, Kind):
     api_version: str
     kind: str
     metadata: ObjectMeta
+
+    def problems(self) -> Iterator[Problem]:
+        """Say what is wrong though every field by itself is right; subclasses know."""
+        return iter(())
 
 
 class CoreResource(Lenient, Kind):

@@ -123,3 +123,13 @@ class Namespace(CoreResource):
     API_VERSION: ClassVar[str] = "v1"
     KIND: ClassVar[str] = "Namespace"
     NAMESPACED: ClassVar[bool] = False
+
+
+class Secret(CoreResource):
+    """A Secret: a peer's password is looked up in one."""
+
+    API_VERSION: ClassVar[str] = "v1"
+    KIND: ClassVar[str] = "Secret"
+
+    type: str = ""
+    data: dict[str, str] = Field(default_factory=dict)  # base64

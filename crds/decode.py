@@ -2,26 +2,48 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from crds.address_pool import AddressPool, AddressPoolV1Alpha1
 from crds.base import CoreResource, Raw, Resource
-from crds.core import EndpointSlice, Namespace, Node, Service
+from crds.bfd_profile import BFDProfile
+from crds.bgp_advertisement import BGPAdvertisement
+from crds.bgp_peer import BGPPeer
+from crds.bgp_peer_v1beta1 import BGPPeerV1Beta1
+from crds.community import Community
+from crds.configuration_state import ConfigurationState
+from crds.core import EndpointSlice, Namespace, Node, Secret, Service
 from crds.errors import ConfigError, Problem
 from crds.explain import explain, nearest
 from crds.ip_address_pool import IPAddressPool
 from crds.l2_advertisement import L2Advertisement
+from crds.metallb import MetalLB
+from crds.service_status import ServiceBGPStatus, ServiceL2Status
 
 AnyKind = Resource | CoreResource
-KINDS: Mapping[str, type[AnyKind]] = MappingProxyType(
-    {
-        model.KIND: model
-        for model in (
-            IPAddressPool, L2Advertisement, Service, EndpointSlice, Node, Namespace,
-        )
-    }
+# Of a kind with several versions the one that is stored comes first.
+OUR_KINDS: Final[tuple[type[Resource], ...]] = (
+    IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BGPPeerV1Beta1, BFDProfile,
+    Community, AddressPool, AddressPoolV1Alpha1, ServiceL2Status, ServiceBGPStatus,
+    ConfigurationState, MetalLB,
 )  # fmt: skip
+CORE_KINDS: Final[tuple[type[CoreResource], ...]] = (
+    Service, EndpointSlice, Node, Namespace, Secret,
+)  # fmt: skip
+
+
+def _by_kind() -> dict[str, dict[str, type[AnyKind]]]:
+    found: dict[str, dict[str, type[AnyKind]]] = {}
+    models: tuple[type[AnyKind], ...] = (*OUR_KINDS, *CORE_KINDS)
+    for model in models:
+        found.setdefault(model.KIND, {})[model.API_VERSION] = model
+    return found
+
+
+# kind -> apiVersion -> model, the stored version first
+KINDS: Final[Mapping[str, Mapping[str, type[AnyKind]]]] = MappingProxyType(_by_kind())
 
 
 def subject_of(raw: Raw) -> str:
@@ -39,11 +61,14 @@ def decode(raw: Raw) -> AnyKind:
     Keys without a value (null) count as absent, as the API server takes them. Raises ConfigError
     with every problem of the object, not just the first.
     """
-    model = _model_of(raw)
+    model = model_of(raw)
     try:
-        return model.model_validate(without_nulls(raw))
+        value = model.model_validate(without_nulls(raw))
     except ValidationError as exc:
         raise ConfigError(subject_of(raw), explain(model, exc)) from exc
+    if isinstance(value, Resource) and (problems := tuple(value.problems())):
+        raise ConfigError(subject_of(raw), problems)
+    return value
 
 
 def without_nulls(value: Any) -> Any:
@@ -55,22 +80,24 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def _model_of(raw: Raw) -> type[AnyKind]:
+def model_of(raw: Raw) -> type[AnyKind]:
+    """The model of an object's kind and version; raises ConfigError where there is none."""
     kind, version = raw.get("kind"), raw.get("apiVersion")
     for field, text in (("apiVersion", version), ("kind", kind)):
         if not isinstance(text, str) or not text:
             problem = Problem((field,), "is required, as text", code="bad_object")
             raise ConfigError(subject_of(raw), (problem,))
-    model = KINDS.get(str(kind))
-    if model is None:
+    versions = KINDS.get(str(kind))
+    if versions is None:
         guess = nearest(str(kind), list(KINDS))
         hint = f"did you mean {guess}?" if guess else f"known: {', '.join(sorted(KINDS))}"
         problem = Problem(("kind",), f"unknown kind; {hint}", str(kind), "unknown_kind")
         raise ConfigError(subject_of(raw), (problem,))
-    if version != model.API_VERSION:
+    model = versions.get(str(version))
+    if model is None:
         problem = Problem(
             ("apiVersion",),
-            f"{version!r} has no {kind} that Stentor reads; write {model.API_VERSION}",
+            f"{version!r} has no {kind} that Stentor reads; write {next(iter(versions))}",
             str(version),
             "unknown_kind",
         )

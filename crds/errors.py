@@ -4,6 +4,7 @@ What is wrong with an object.
     CrdError
       ConfigError    an object does not fit its kind: one or more `Problem`s
       AddressError   a text that is no address or range of addresses (also a ValueError)
+      CommunityError a text that is no BGP community (also a ValueError)
 """
 
 import attrs
@@ -17,6 +18,10 @@ class CrdError(Exception):
 
 class AddressError(CrdError, ValueError):
     """A text that is no address or range of addresses; the message says what would be one."""
+
+
+class CommunityError(CrdError, ValueError):
+    """A text that is no BGP community; the message says what would be one."""
 
 
 def path_text(path: Path) -> str:

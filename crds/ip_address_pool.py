@@ -20,7 +20,7 @@ def _check_entry(text: str) -> str:
     return text
 
 
-def _check_disjoint(entries: list[str]) -> list[str]:
+def check_disjoint(entries: list[str]) -> list[str]:
     """Refuse entries that share an address; sorted, so that a pool may list thousands."""
     spans = sorted(
         (first.version, int(first), int(last), place)
@@ -48,12 +48,17 @@ class ServiceAllocation(Strict):
     namespace_selectors: Selectors = Field(default_factory=list)
     service_selectors: Selectors = Field(default_factory=list)
 
+    @property
+    def names_namespaces(self) -> bool:
+        """Whether it is for some namespaces only."""
+        return bool(self.namespaces or self.namespace_selectors)
+
 
 class IPAddressPoolSpec(Strict):
     """What the pool holds and how it is used."""
 
     # Each entry is `a/b` or `a-b`; IPv4 and IPv6 may be mixed. Their order is that of allocation.
-    addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(_check_disjoint)]
+    addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(check_disjoint)]
     auto_assign: bool = True  # false: only for Services that ask for the pool or an address of it
     avoid_buggy_ips: bool = Field(default=False, alias="avoidBuggyIPs")  # skip IPv4 .0 and .255
     service_allocation: ServiceAllocation | None = None

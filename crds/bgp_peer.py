@@ -1,0 +1,143 @@
+"""BGPPeer metallb.io/v1beta2: a router that VIPs are announced to."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from crds.addresses import parse_address
+from crds.base import Resource, Strict
+from crds.durations import Duration, duration_text, nanoseconds
+from crds.errors import AddressError, Problem
+from crds.selectors import Selectors
+
+_S = 10**9
+SHORTEST_HOLD_S = 3  # RFC 4271 §4.2: zero, or at least three seconds
+HOLD_PER_KEEPALIVE = 3  # RFC 4271 §10
+LONGEST_CONNECT_S = 65_535  # FRR: timers connect
+
+
+def _check_address(text: str) -> str:
+    if text:
+        try:
+            parse_address(text)
+        except AddressError as exc:
+            raise PydanticCustomError("address", "{why}", {"why": str(exc)}) from exc
+    return text
+
+
+def _check_router_id(text: str) -> str:
+    if text and (":" in _check_address(text) or text == "0.0.0.0"):  # noqa: S104 - not a bind
+        raise PydanticCustomError(
+            "router_id", "{text} is no router ID, need an IPv4 address but 0.0.0.0",
+            {"text": repr(text)},
+        )  # fmt: skip
+    return text
+
+
+Asn = Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]
+AddressText = Annotated[str, AfterValidator(_check_address)]
+RouterId = Annotated[str, AfterValidator(_check_router_id)]
+
+
+class SecretReference(Strict):
+    """A Secret of type kubernetes.io/basic-auth in MetalLB's namespace; its key `password`."""
+
+    name: str = ""
+    namespace: str = ""
+
+
+class BGPPeerSpec(Strict):
+    """Where the router is, and how the session is held."""
+
+    my_asn: Asn = Field(alias="myASN")
+    peer_asn: Asn = Field(default=0, alias="peerASN")  # this or dynamicASN
+    dynamic_asn: Literal["", "internal", "external"] = Field(default="", alias="dynamicASN")
+    local_asn: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] | None = Field(
+        default=None, alias="localASN"
+    )  # shown to the peer in place of myASN
+    peer_address: AddressText = ""  # this or interface
+    interface: str = ""  # unnumbered: the peer behind it, by its link-local address
+    source_address: AddressText = ""
+    peer_port: Annotated[int, Field(ge=0, le=16_384)] = 0  # the API server fills in 179
+    hold_time: Duration | None = None  # 90s
+    keepalive_time: Duration | None = None  # a third of holdTime
+    connect_time: Duration | None = None  # whole seconds
+    router_id: RouterId = Field(default="", alias="routerID")
+    node_selectors: Selectors = Field(default_factory=list)  # any of them; none: all nodes
+    password: str = ""
+    password_secret: SecretReference = SecretReference()
+    bfd_profile: str = ""
+    enable_graceful_restart: bool = False  # fixed once set
+    ebgp_multi_hop: bool = False
+    vrf: str = ""
+    disable_mp: bool = Field(default=False, alias="disableMP")  # deprecated, without effect
+    dual_stack_address_family: bool = False  # both families on one session
+
+    @property
+    def timers_ns(self) -> tuple[int | None, int | None]:
+        """Hold and keepalive time; of two the one not given follows from the other."""
+        hold = None if self.hold_time is None else nanoseconds(self.hold_time)
+        keepalive = None if self.keepalive_time is None else nanoseconds(self.keepalive_time)
+        if hold is None and keepalive is not None:
+            hold = keepalive * HOLD_PER_KEEPALIVE
+        elif keepalive is None and hold is not None:
+            keepalive = hold // HOLD_PER_KEEPALIVE
+        return hold, keepalive
+
+
+class BGPPeer(Resource):
+    """A BGP neighbour."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta2"
+    KIND: ClassVar[str] = "BGPPeer"
+
+    spec: BGPPeerSpec
+    status: dict[str, Any] = Field(default_factory=dict)
+
+    def problems(self) -> Iterator[Problem]:
+        """What does not go together."""
+        spec = self.spec
+        if spec.my_asn == 0:
+            yield _wrong("myASN", "0 is no ASN (RFC 7607)", "0")
+        yield from _one_of(("peerASN", spec.peer_asn), ("dynamicASN", spec.dynamic_asn))
+        yield from _one_of(("peerAddress", spec.peer_address), ("interface", spec.interface))
+        is_internal = spec.dynamic_asn == "internal" or spec.peer_asn == spec.my_asn
+        if spec.ebgp_multi_hop and is_internal:
+            message = "is for a peer of another ASN; remove it, iBGP is not bound to one hop"
+            yield _wrong("ebgpMultiHop", message, "true")
+        if spec.password and spec.password_secret.name:
+            yield _wrong("password", "stands beside passwordSecret; remove one of them")
+        yield from self._timer_problems()
+
+    def _timer_problems(self) -> Iterator[Problem]:
+        spec = self.spec
+        hold, keepalive = spec.timers_ns
+        if hold is not None and keepalive is not None:
+            if hold != 0 and hold < SHORTEST_HOLD_S * _S:
+                field = "keepaliveTime" if spec.hold_time is None else "holdTime"
+                message = f"a hold time of {duration_text(hold)} is too short, need 0s or 3s"
+                yield _wrong(field, message, duration_text(hold))
+            if keepalive > hold:
+                message = f"is longer than holdTime {duration_text(hold)}"
+                yield _wrong("keepaliveTime", message, str(spec.keepalive_time))
+        if spec.connect_time is not None:
+            connect = nanoseconds(spec.connect_time)
+            if connect % _S or not 1 <= connect // _S <= LONGEST_CONNECT_S:
+                message = f"need whole seconds, 1s to {LONGEST_CONNECT_S}s"
+                yield _wrong("connectTime", message, spec.connect_time)
+
+
+def _wrong(field: str, message: str, value: str = "") -> Problem:
+    return Problem(("spec", field), message, value)
+
+
+def _one_of(*fields: tuple[str, object]) -> Iterator[Problem]:
+    names = " or ".join(name for name, _ in fields)
+    given = [(name, value) for name, value in fields if value]
+    if not given:
+        yield Problem(("spec",), f"has neither; give {names}")
+    elif len(given) > 1:
+        name, value = given[-1]
+        yield _wrong(name, f"stands beside {given[0][0]}; give {names}", str(value))

@@ -1,0 +1,57 @@
+"""ConfigurationState metallb.io/v1beta1: whether a component could use the configuration."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from crds.base import Lenient, Resource, Strict
+
+CONTROLLER_CONDITION = "poolReconcilerValid"
+SPEAKER_CONDITION = "configReconcilerValid"
+Result = Literal["Valid", "Invalid", "Unknown"]
+
+
+class Condition(Lenient):
+    """metav1.Condition, as far as the summary needs it."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""  # RFC 3339
+    observed_generation: int = 0
+
+
+class ConfigurationStateStatus(Strict):
+    """The conditions, and what they come to."""
+
+    result: Result = "Unknown"
+    error_summary: str = ""  # messages of what failed, a line each
+    conditions: list[Condition] = Field(default_factory=list)
+
+
+class ConfigurationState(Resource):
+    """`controller` or `speaker-<node>`; written by that component, made anew when deleted."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
+    KIND: ClassVar[str] = "ConfigurationState"
+
+    spec: dict[str, Any] = Field(default_factory=dict)
+    status: ConfigurationStateStatus = ConfigurationStateStatus()
+
+
+def summarize(conditions: Iterable[Condition]) -> ConfigurationStateStatus:
+    """The status of a component with these conditions; Unknown until there is one."""
+    listed = list(conditions)
+    if not listed:
+        return ConfigurationStateStatus()
+    failed = [condition for condition in listed if condition.status != "True"]
+    summary = "\n".join(f"{c.type}: {c.message or c.reason or c.status}" for c in failed)
+    return ConfigurationStateStatus.model_validate(
+        {
+            "result": "Invalid" if failed else "Valid",
+            "errorSummary": summary,
+            "conditions": listed,
+        }
+    )

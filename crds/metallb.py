@@ -1,0 +1,96 @@
+"""MetalLB metallb.io/v1beta1: the operator's kind, one object that says how to install."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from crds.base import Resource, Strict
+from crds.errors import Problem
+from crds.selectors import LabelKey
+
+ONLY_NAME = "metallb"  # any other: Degraded, IncorrectMetalLBResourceName
+_EXTERNAL = "frr-k8s-external"
+Open = dict[str, Any]  # a part of the Kubernetes API that is passed on as it is
+
+
+def _check_cidr(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as exc:
+        raise PydanticCustomError("cidr", "{why}", {"why": str(exc)}) from exc
+    return text
+
+
+class Toleration(Strict):
+    """core/v1 Toleration."""
+
+    key: str = ""
+    operator: Literal["", "Exists", "Equal", "Lt", "Gt"] = ""
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    toleration_seconds: int | None = None
+
+
+class PodConfig(Strict):
+    """How the pods of a component are to be made."""
+
+    priority_class_name: str = ""
+    runtime_class_name: str = ""
+    affinity: Open = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    resources: Open = Field(default_factory=dict)
+
+
+class FrrK8sConfig(Strict):
+    """How frr-k8s is to be run."""
+
+    always_block: list[Annotated[str, AfterValidator(_check_cidr)]] = Field(default_factory=list)
+    namespace: str = ""
+    secret_passthrough: bool = False
+
+
+class MetalLBSpec(Strict):
+    """Where the pods run, and which backend speaks BGP."""
+
+    image: str = ""  # deprecated
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    speaker_tolerations: list[Toleration] = Field(default_factory=list)
+    controller_node_selector: dict[str, str] = Field(default_factory=dict)
+    controller_tolerations: list[Toleration] = Field(default_factory=list)
+    log_level: Literal["", "all", "debug", "info", "warn", "error", "none"] = ""
+    load_balancer_class: LabelKey | None = None
+    controller_config: PodConfig = PodConfig()
+    speaker_config: PodConfig = PodConfig()
+    bgp_backend: Literal["", "native", "frr", "frr-k8s", "frr-k8s-external"] = ""
+    frrk8s_config: FrrK8sConfig = Field(default=FrrK8sConfig(), alias="frrk8sConfig")
+
+
+class MetalLB(Resource):
+    """The installation."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
+    KIND: ClassVar[str] = "MetalLB"
+
+    spec: MetalLBSpec = MetalLBSpec()
+    status: Open = Field(default_factory=dict)
+
+    def problems(self) -> Iterator[Problem]:
+        """What the operator's webhook refuses."""
+        if self.metadata.name != ONLY_NAME:
+            message = f"{self.metadata.name!r} is not looked at, need {ONLY_NAME!r}"
+            yield Problem(("metadata", "name"), message, self.metadata.name)
+        for field, tolerations in (
+            ("speakerTolerations", self.spec.speaker_tolerations),
+            ("controllerTolerations", self.spec.controller_tolerations),
+        ):
+            for place, one in enumerate(tolerations):
+                if one.toleration_seconds is not None and one.effect != "NoExecute":
+                    path = ("spec", field, place, "tolerationSeconds")
+                    message = f"is for effect NoExecute, not {one.effect or 'every effect'}"
+                    yield Problem(path, message, str(one.toleration_seconds))
+        if self.spec.bgp_backend == _EXTERNAL and not self.spec.frrk8s_config.namespace:
+            where = ("spec", "frrk8sConfig", "namespace")
+            yield Problem(where, f"is required with bgpBackend {_EXTERNAL}")

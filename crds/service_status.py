@@ -1,0 +1,55 @@
+"""ServiceL2Status and ServiceBGPStatus metallb.io/v1beta1: who announces a Service, by node."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from crds.base import Resource, Strict
+
+NODE_LABEL = "metallb.io/node"
+SERVICE_NAME_LABEL = "metallb.io/service-name"
+SERVICE_NAMESPACE_LABEL = "metallb.io/service-namespace"
+
+
+class InterfaceInfo(Strict):
+    """One interface."""
+
+    name: str = ""
+
+
+class ServiceL2StatusStatus(Strict):
+    """Which node answers ARP and ND for the Service; on every interface where none is listed."""
+
+    node: str = ""
+    service_name: str = ""
+    service_namespace: str = ""
+    interfaces: list[InterfaceInfo] = Field(default_factory=list)
+
+
+class ServiceL2Status(Resource):
+    """Written by speakers."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
+    KIND: ClassVar[str] = "ServiceL2Status"
+
+    spec: dict[str, Any] = Field(default_factory=dict)
+    status: ServiceL2StatusStatus = ServiceL2StatusStatus()
+
+
+class ServiceBGPStatusStatus(Strict):
+    """Which peers the node announces the Service to, by BGPPeer name, sorted."""
+
+    node: str = ""
+    service_name: str = ""
+    service_namespace: str = ""
+    peers: list[str] = Field(default_factory=list)
+
+
+class ServiceBGPStatus(Resource):
+    """Written by speakers."""
+
+    API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
+    KIND: ClassVar[str] = "ServiceBGPStatus"
+
+    spec: dict[str, Any] = Field(default_factory=dict)
+    status: ServiceBGPStatusStatus = ServiceBGPStatusStatus()

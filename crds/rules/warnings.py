@@ -1,0 +1,122 @@
+"""What works as written but hardly does what was meant."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
+
+from crds.addresses import Address, parse_address
+from crds.bgp_advertisement import HOST_BITS
+from crds.errors import AddressError
+from crds.explain import nearest
+from crds.rules.advertisements import LENGTH_FIELDS
+from crds.rules.findings import Finding, Subject, warning
+from crds.rules.objects import Objects, PoolFacts, Range
+
+
+def check_loose_ends(objects: Objects) -> Iterator[Finding]:
+    """Pools nobody announces, selectors that select nothing, addresses that are somebody's."""
+    yield from _unannounced(objects)
+    yield from _selecting_nothing(objects)
+    yield from _addresses_of_nodes(objects)
+    yield from _swallowed(objects)
+
+
+def _unannounced(objects: Objects) -> Iterator[Finding]:
+    announced = {
+        facts.pool.name for ad in objects.ads for facts in objects.pools_selected(ad.model)
+    }
+    for facts in objects.pools:
+        if facts.pool.name not in announced:
+            message = "no L2Advertisement or BGPAdvertisement selects it: nobody announces its VIPs"
+            yield warning(facts.pool.subject, (), message)
+
+
+def _selecting_nothing(objects: Objects) -> Iterator[Finding]:
+    pools = sorted(facts.pool.name for facts in objects.pools)
+    for ad in objects.ads:
+        spec = ad.model.spec
+        yield from _unknown(
+            ad.subject, "ipAddressPools", "IPAddressPool", spec.ip_address_pools, pools
+        )
+        if spec.ip_address_pool_selectors and not objects.pools_selected(ad.model):
+            path = ("spec", "ipAddressPoolSelectors")
+            yield warning(ad.subject, path, "matches no IPAddressPool")
+        if objects.nodes and not objects.nodes_selected(spec.node_selectors):
+            yield warning(ad.subject, ("spec", "nodeSelectors"), "matches no Node")
+    for facts in objects.pools:
+        allocation = facts.pool.model.spec.service_allocation
+        if objects.namespaces and allocation and not objects.namespaces_allowed(allocation):
+            path = ("spec", "serviceAllocation")
+            yield warning(facts.pool.subject, path, "matches no Namespace")
+    peers = sorted(peer.name for peer in objects.peers)
+    for bgp_ad in objects.bgp_ads:
+        yield from _unknown(bgp_ad.subject, "peers", "BGPPeer", bgp_ad.model.spec.peers, peers)
+    for peer in objects.peers:
+        if objects.nodes and not objects.nodes_selected(peer.model.spec.node_selectors):
+            message = "matches no Node: nobody opens this session"
+            yield warning(peer.subject, ("spec", "nodeSelectors"), message)
+
+
+def _unknown(
+    subject: Subject, field: str, kind: str, given: Iterable[str], known: list[str]
+) -> Iterator[Finding]:
+    """Names of a list that no object has."""
+    for place, name in enumerate(given):
+        if name not in known:
+            guess = nearest(name, known)
+            hint = f"; did you mean {guess}?" if guess else ""
+            yield warning(subject, ("spec", field, place), f"there is no {kind} {name}{hint}", name)
+
+
+def _addresses_of_nodes(objects: Objects) -> Iterator[Finding]:
+    taken: list[tuple[Address, str]] = []
+    for node in objects.nodes:
+        for entry in node.model.status.addresses:
+            if entry.type in {"InternalIP", "ExternalIP"}:
+                try:
+                    taken.append((parse_address(entry.address), node.name))
+                except AddressError:
+                    continue
+    for facts in objects.pools:
+        for span in facts.ranges:
+            for address, owner in taken:
+                if address.version == span.first.version and span.first <= address <= span.last:  # type: ignore[operator]
+                    path = ("spec", "addresses", span.place)
+                    message = (
+                        f"holds {address}, an address of Node {owner}, which is never announced"
+                    )
+                    yield warning(facts.pool.subject, path, message, address)
+
+
+def _swallowed(objects: Objects) -> Iterator[Finding]:
+    """Aggregates that attract the traffic of pools that the advertisement does not select."""
+    for ad in objects.bgp_ads:
+        lengths = {version: ad.model.spec.length(version) for version in HOST_BITS}
+        if all(lengths[version] == bits for version, bits in HOST_BITS.items()):
+            continue
+        selected = objects.pools_selected(ad.model)
+        names = {facts.pool.name for facts in selected}
+        others = [facts for facts in objects.pools if facts.pool.name not in names]
+        for facts in selected:
+            for span in facts.ranges:
+                yield from (
+                    warning(
+                        ad.subject,
+                        ("spec", LENGTH_FIELDS[span.first.version]),
+                        f"/{lengths[span.first.version]} of {facts.pool.subject} takes in "
+                        f"addresses of {other.pool.subject}, which it does not select",
+                    )
+                    for other in others
+                    if _reaches(span, lengths[span.first.version], other)
+                )
+
+
+def _reaches(span: Range, length: int, other: PoolFacts) -> bool:
+    """Whether the aggregates of a range hold an address of another pool."""
+    first = int(ip_network((span.first, length), strict=False).network_address)
+    last = int(ip_network((span.last, length), strict=False).broadcast_address)
+    return any(
+        theirs.first.version == span.first.version
+        and int(theirs.first) <= last
+        and int(theirs.last) >= first
+        for theirs in other.ranges
+    )

@@ -24,6 +24,7 @@ class Case:
     expect: Json
     steps: tuple[Json, ...]
     shared: Json
+    bgp_types: tuple[str, ...] = ()  # of MetalLB's backends those that it holds for; none: all
 
     @property
     def path(self) -> str:
@@ -65,6 +66,7 @@ def _case(entry: Json, shared: Json) -> Case:
         expect=entry["expect"],
         steps=tuple(entry.get("steps", ())),
         shared=shared,
+        bgp_types=tuple(entry.get("bgpTypes", ())),
     )
 
 

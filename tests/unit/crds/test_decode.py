@@ -153,19 +153,30 @@ def test_a_path_is_spelt_as_in_yaml(path: tuple[str | int, ...], text: str) -> N
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _FIELDS = st.sampled_from(
     ["metadata", "spec", "status", "name", "addresses", "nodeSelectors", "matchExpressions",
-     "values", "operator", "key", "ports", "port", "endpoints", "conditions", "x"]
+     "values", "operator", "key", "ports", "port", "endpoints", "conditions", "x",
+     "myASN", "peerASN", "peerAddress", "holdTime", "keepaliveTime", "passwordSecret", "protocol",
+     "communities", "bgpAdvertisements", "aggregationLength", "name", "value", "echoInterval"]
 )  # fmt: skip
+_NAMED = [(kind, version) for kind, versions in sorted(KINDS.items()) for version in versions]
 _VALUES = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_FIELDS, inner, max_size=4),
 )
 
 
-@given(kind=st.sampled_from(sorted(KINDS)), parts=st.dictionaries(_FIELDS, _VALUES, max_size=4))
-def test_any_object_is_taken_or_complained_of(kind: str, parts: dict[str, Any]) -> None:
+@given(
+    named=st.sampled_from(_NAMED),
+    parts=st.dictionaries(_FIELDS, _VALUES, max_size=4),
+    spec=st.none() | st.dictionaries(_FIELDS, _VALUES, max_size=4),
+)
+def test_any_object_is_taken_or_complained_of(
+    named: tuple[str, str], parts: dict[str, Any], spec: dict[str, Any] | None
+) -> None:
     """Whatever a file holds, nothing but ConfigError comes out, and it says something."""
     raw = {"metadata": {"name": "x"}, **parts}
-    raw |= {"apiVersion": KINDS[kind].API_VERSION, "kind": kind}
+    if spec is not None:
+        raw["spec"] = spec
+    raw |= {"kind": named[0], "apiVersion": named[1]}
 
     try:
         decode(raw)

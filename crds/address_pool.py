@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from crds.base import Raw, Resource, Strict
+from crds.base import Raw, Resource, Rule, Schema, Strict
 from crds.bgp_advertisement import BGPAdvertisement, Communities
 from crds.errors import Problem
 from crds.ip_address_pool import Entry, IPAddressPool, check_disjoint
@@ -26,9 +26,18 @@ class LegacyBgpAdvertisement(Strict):
 class AddressPoolSpec(Strict):
     """Addresses, and the protocol that announces them."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.bgpAdvertisements) || size(self.bgpAdvertisements) == 0"
+            " || self.protocol == 'bgp'",
+            "bgpAdvertisements are for protocol bgp",
+            "bgpAdvertisements",
+        ),
+    )
+
     protocol: Literal["layer2", "bgp"]
     addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(check_disjoint)]
-    auto_assign: bool = True
+    auto_assign: Annotated[bool, Schema({"default": True})] = True
     bgp_advertisements: list[LegacyBgpAdvertisement] = Field(default_factory=list)
 
 
@@ -50,6 +59,7 @@ class AddressPoolV1Alpha1(_AddressPool):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1alpha1"
     KIND: ClassVar[str] = "AddressPool"
+    PLURAL: ClassVar[str] = "addresspools"
 
 
 class AddressPool(_AddressPool):
@@ -57,6 +67,7 @@ class AddressPool(_AddressPool):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "AddressPool"
+    PLURAL: ClassVar[str] = "addresspools"
 
 
 def expanded(pool: AddressPool | AddressPoolV1Alpha1) -> Iterator[Raw]:

@@ -3,10 +3,34 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import attrs
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from crds.errors import Problem
+
+Raw = dict[str, Any]  # an object as YAML or JSON gives it
+
+
+@attrs.frozen(eq=False)  # typing wants annotations that can be hashed
+class Schema:
+    """What only the generated schema says of a field: a default that the API server fills in."""
+
+    raw: Raw
+
+
+@attrs.frozen
+class Rule:
+    """A CEL rule of the generated schema; `problems` of the kind says the same in Python."""
+
+    rule: str
+    message: str
+    field: str = ""  # where it is reported
+
+    def as_raw(self) -> Raw:
+        """As x-kubernetes-validations lists it."""
+        raw: Raw = {"rule": self.rule, "message": self.message}
+        return {**raw, "fieldPath": f".{self.field}"} if self.field else raw
 
 
 class Strict(BaseModel):
@@ -35,12 +59,25 @@ class ObjectMeta(Lenient):
     creation_timestamp: str = ""  # RFC 3339, UTC
 
 
+@attrs.frozen
+class Column:
+    """A column of `kubectl get`; `priority` 1 shows it with -o wide alone."""
+
+    name: str
+    path: str  # JSONPath
+    type: str = "string"
+    priority: int = 0
+
+
 class Kind:
     """What the registry and the CRD generator need to know of a kind."""
 
     API_VERSION: ClassVar[str]
     KIND: ClassVar[str]
     NAMESPACED: ClassVar[bool] = True
+    PLURAL: ClassVar[str] = ""
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ()
+    COLUMNS: ClassVar[tuple[Column, ...]] = ()
 
 
 class Resource(Strict, Kind):
@@ -61,6 +98,3 @@ class CoreResource(Lenient, Kind):
     api_version: str
     kind: str
     metadata: ObjectMeta
-
-
-Raw = dict[str, Any]  # an object as YAML or JSON gives it

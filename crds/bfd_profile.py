@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Strict
 
 IntervalMs = Annotated[int, Field(ge=10, le=60_000)]
 
@@ -26,6 +26,13 @@ class BFDProfile(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "BFDProfile"
+    PLURAL: ClassVar[str] = "bfdprofiles"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Passive Mode", ".spec.passiveMode", "boolean"),
+        Column("Transmit Interval", ".spec.transmitInterval", "integer"),
+        Column("Receive Interval", ".spec.receiveInterval", "integer"),
+        Column("Multiplier", ".spec.detectMultiplier", "integer"),
+    )
 
     spec: BFDProfileSpec = BFDProfileSpec()
     status: dict[str, Any] = Field(default_factory=dict)

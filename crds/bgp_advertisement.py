@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Rule, Schema, Strict
 from crds.communities import looks_literal
 from crds.community import check_literal
 from crds.errors import Problem
@@ -35,11 +35,25 @@ Communities = Annotated[
 class BGPAdvertisementSpec(Strict):
     """Which pools, as what prefixes and attributes, from which nodes, to which peers."""
 
-    aggregation_length: Annotated[int, Field(ge=1, le=32)] | None = None  # 32
-    aggregation_length_v6: Annotated[int, Field(ge=1, le=128)] | None = Field(
-        default=None, alias="aggregationLengthV6"
-    )  # 128
+    RULES: ClassVar[tuple[Rule, ...]] = tuple(
+        Rule(
+            f"!has(self.serviceSelectors) || size(self.serviceSelectors) == 0"
+            f" || !has(self.{field}) || self.{field} == {bits}",
+            f"{field} must be {bits} with serviceSelectors: an aggregate cannot be announced for"
+            " some services of a pool and not for others",
+            field,
+        )
+        for field, bits in (("aggregationLength", 32), ("aggregationLengthV6", 128))
+    )
+
+    # Prefix length of IPv4 routes.
+    aggregation_length: Annotated[int, Field(ge=1, le=32), Schema({"default": 32})] | None = None
+    # Prefix length of IPv6 routes.
+    aggregation_length_v6: Annotated[int, Field(ge=1, le=128), Schema({"default": 128})] | None = (
+        Field(default=None, alias="aggregationLengthV6")
+    )
     local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0  # LOCAL_PREF (iBGP); 0 = none
+    # Communities, 64512:100 or large:64512:1:2, or names that a Community object gives.
     communities: Communities = Field(default_factory=list)
     ip_address_pools: Names = Field(default_factory=list)  # with no selector either: all pools
     ip_address_pool_selectors: Selectors = Field(default_factory=list)
@@ -58,6 +72,13 @@ class BGPAdvertisement(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "BGPAdvertisement"
+    PLURAL: ClassVar[str] = "bgpadvertisements"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("IPAddressPools", ".spec.ipAddressPools"),
+        Column("IPAddressPool Selectors", ".spec.ipAddressPoolSelectors"),
+        Column("Peers", ".spec.peers"),
+        Column("Node Selectors", ".spec.nodeSelectors", priority=1),
+    )
 
     spec: BGPAdvertisementSpec = BGPAdvertisementSpec()
     status: dict[str, Any] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_address
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Rule, Schema, Strict
 from crds.durations import Duration, duration_text, nanoseconds
 from crds.errors import AddressError, Problem
 from crds.selectors import Selectors
@@ -41,6 +41,20 @@ AddressText = Annotated[str, AfterValidator(_check_address)]
 RouterId = Annotated[str, AfterValidator(_check_router_id)]
 
 
+PEER_COLUMNS = (
+    Column("Address", ".spec.peerAddress"),
+    Column("ASN", ".spec.peerASN"),
+    Column("BFD Profile", ".spec.bfdProfile"),
+    Column("Multi Hops", ".spec.ebgpMultiHop"),
+)
+
+
+def _exactly_one(one: str, other: str, empty_one: str) -> Rule:
+    given = f"(has(self.{one}) && self.{one} != {empty_one})"
+    other_given = f"(has(self.{other}) && self.{other} != '')"
+    return Rule(f"{given} != {other_given}", f"give {one} or {other}, and not both")
+
+
 class SecretReference(Strict):
     """A Secret of type kubernetes.io/basic-auth in MetalLB's namespace; its key `password`."""
 
@@ -51,6 +65,50 @@ class SecretReference(Strict):
 class BGPPeerSpec(Strict):
     """Where the router is, and how the session is held."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _exactly_one("peerASN", "dynamicASN", "0"),
+        _exactly_one("peerAddress", "interface", "''"),
+        Rule("self.myASN != 0", "0 is no ASN (RFC 7607)", "myASN"),
+        Rule(
+            "!has(self.password) || self.password == '' || !has(self.passwordSecret)"
+            " || !has(self.passwordSecret.name) || self.passwordSecret.name == ''",
+            "give password or passwordSecret, and not both",
+            "password",
+        ),
+        Rule(
+            "!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.peerASN)"
+            " || self.peerASN != self.myASN",
+            "ebgpMultiHop is for a peer of another ASN",
+            "ebgpMultiHop",
+        ),
+        Rule(
+            "!has(self.holdTime) || duration(self.holdTime) == duration('0s')"
+            " || duration(self.holdTime) >= duration('3s')",
+            "holdTime must be 0s or at least 3s (RFC 4271 section 4.2)",
+            "holdTime",
+        ),
+        Rule(
+            "!has(self.holdTime) || !has(self.keepaliveTime)"
+            " || duration(self.keepaliveTime) <= duration(self.holdTime)",
+            "keepaliveTime must not be longer than holdTime",
+            "keepaliveTime",
+        ),
+        Rule(
+            "!has(self.connectTime) || duration(self.connectTime) >= duration('1s')"
+            " && duration(self.connectTime) <= duration('65535s')"
+            " && duration(self.connectTime).getMilliseconds() % 1000 == 0",
+            "connectTime must be whole seconds, 1s to 65535s",
+            "connectTime",
+        ),
+        Rule(
+            "has(self.enableGracefulRestart) == has(oldSelf.enableGracefulRestart) && "
+            "(!has(self.enableGracefulRestart)"
+            " || self.enableGracefulRestart == oldSelf.enableGracefulRestart)",
+            "enableGracefulRestart cannot be changed; delete the peer and create it anew",
+            "enableGracefulRestart",
+        ),
+    )
+
     my_asn: Asn = Field(alias="myASN")
     peer_asn: Asn = Field(default=0, alias="peerASN")  # this or dynamicASN
     dynamic_asn: Literal["", "internal", "external"] = Field(default="", alias="dynamicASN")
@@ -60,7 +118,8 @@ class BGPPeerSpec(Strict):
     peer_address: AddressText = ""  # this or interface
     interface: str = ""  # unnumbered: the peer behind it, by its link-local address
     source_address: AddressText = ""
-    peer_port: Annotated[int, Field(ge=0, le=16_384)] = 0  # the API server fills in 179
+    # TCP port of the peer.
+    peer_port: Annotated[int, Field(ge=0, le=16_384), Schema({"default": 179, "minimum": 1})] = 0
     hold_time: Duration | None = None  # 90s
     keepalive_time: Duration | None = None  # a third of holdTime
     connect_time: Duration | None = None  # whole seconds
@@ -92,6 +151,8 @@ class BGPPeer(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta2"
     KIND: ClassVar[str] = "BGPPeer"
+    PLURAL: ClassVar[str] = "bgppeers"
+    COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerSpec
     status: dict[str, Any] = Field(default_factory=dict)

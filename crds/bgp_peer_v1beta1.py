@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from crds.base import Raw, Resource, Strict
-from crds.bgp_peer import AddressText, Asn, BGPPeer, RouterId
+from crds.base import Column, Raw, Resource, Strict
+from crds.bgp_peer import PEER_COLUMNS, AddressText, Asn, BGPPeer, RouterId
 from crds.durations import Duration
 from crds.errors import Problem
 from crds.selectors import LabelKey, LabelValue, Operator
@@ -59,6 +59,8 @@ class BGPPeerV1Beta1(Resource):
 
     API_VERSION: ClassVar[str] = V1BETA1
     KIND: ClassVar[str] = "BGPPeer"
+    PLURAL: ClassVar[str] = "bgppeers"
+    COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerV1Beta1Spec
     status: dict[str, Any] = Field(default_factory=dict)

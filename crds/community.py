@@ -38,6 +38,7 @@ class Community(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "Community"
+    PLURAL: ClassVar[str] = "communities"
 
     spec: CommunitySpec = CommunitySpec()
     status: dict[str, Any] = Field(default_factory=dict)

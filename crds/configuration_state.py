@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from crds.base import Lenient, Resource, Strict
+from crds.base import Column, Lenient, Resource, Strict
 
 CONTROLLER_CONDITION = "poolReconcilerValid"
 SPEAKER_CONDITION = "configReconcilerValid"
@@ -36,6 +36,12 @@ class ConfigurationState(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "ConfigurationState"
+    PLURAL: ClassVar[str] = "configurationstates"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Result", ".status.result"),
+        Column("Error Summary", ".status.errorSummary"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
 
     spec: dict[str, Any] = Field(default_factory=dict)
     status: ConfigurationStateStatus = ConfigurationStateStatus()

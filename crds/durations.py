@@ -25,7 +25,8 @@ def nanoseconds(text: str) -> int:
     return -total if text.startswith("-") else total
 
 
-def _check(text: str) -> str:
+def check_duration(text: str) -> str:
+    """Refuse what is no duration, in pydantic's terms."""
     try:
         nanoseconds(text)
     except ValueError as exc:
@@ -33,7 +34,7 @@ def _check(text: str) -> str:
     return text
 
 
-Duration = Annotated[str, AfterValidator(_check)]
+Duration = Annotated[str, AfterValidator(check_duration)]
 
 
 def duration_text(ns: int) -> str:

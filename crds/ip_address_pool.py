@@ -7,12 +7,13 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_range
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Schema, Strict
 from crds.errors import AddressError
 from crds.selectors import Names, Selectors
 
 
-def _check_entry(text: str) -> str:
+def check_entry(text: str) -> str:
+    """Refuse what is no range, in pydantic's terms."""
     try:
         parse_range(text)
     except AddressError as exc:
@@ -37,7 +38,7 @@ def check_disjoint(entries: list[str]) -> list[str]:
     return entries
 
 
-Entry = Annotated[str, AfterValidator(_check_entry)]
+Entry = Annotated[str, AfterValidator(check_entry)]
 
 
 class ServiceAllocation(Strict):
@@ -59,8 +60,12 @@ class IPAddressPoolSpec(Strict):
 
     # Each entry is `a/b` or `a-b`; IPv4 and IPv6 may be mixed. Their order is that of allocation.
     addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(check_disjoint)]
-    auto_assign: bool = True  # false: only for Services that ask for the pool or an address of it
-    avoid_buggy_ips: bool = Field(default=False, alias="avoidBuggyIPs")  # skip IPv4 .0 and .255
+    # False: only for Services that ask for the pool or an address of it.
+    auto_assign: Annotated[bool, Schema({"default": True})] = True
+    # Skip IPv4 addresses that end in .0 or .255.
+    avoid_buggy_ips: Annotated[bool, Schema({"default": False})] = Field(
+        default=False, alias="avoidBuggyIPs"
+    )
     service_allocation: ServiceAllocation | None = None
 
 
@@ -78,6 +83,12 @@ class IPAddressPool(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "IPAddressPool"
+    PLURAL: ClassVar[str] = "ipaddresspools"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Auto Assign", ".spec.autoAssign", "boolean"),
+        Column("Avoid Buggy IPs", ".spec.avoidBuggyIPs", "boolean"),
+        Column("Addresses", ".spec.addresses"),
+    )
 
     spec: IPAddressPoolSpec
     status: IPAddressPoolStatus = IPAddressPoolStatus()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Strict
 from crds.selectors import LabelSelector, Names, Selectors
 
 
@@ -31,6 +31,13 @@ class L2Advertisement(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "L2Advertisement"
+    PLURAL: ClassVar[str] = "l2advertisements"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("IPAddressPools", ".spec.ipAddressPools"),
+        Column("IPAddressPool Selectors", ".spec.ipAddressPoolSelectors"),
+        Column("Interfaces", ".spec.interfaces"),
+        Column("Node Selectors", ".spec.nodeSelectors", priority=1),
+    )
 
     spec: L2AdvertisementSpec = L2AdvertisementSpec()
     status: dict[str, Any] = Field(default_factory=dict)

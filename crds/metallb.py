@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Strict
 from crds.errors import Problem
 from crds.selectors import LabelKey
 
@@ -22,6 +22,10 @@ def _check_cidr(text: str) -> str:
     except ValueError as exc:
         raise PydanticCustomError("cidr", "{why}", {"why": str(exc)}) from exc
     return text
+
+
+def _condition(name: str) -> Column:
+    return Column(name, f'.status.conditions[?(@.type=="{name}")].status')
 
 
 class Toleration(Strict):
@@ -73,6 +77,13 @@ class MetalLB(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "MetalLB"
+    PLURAL: ClassVar[str] = "metallbs"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        _condition("Available"),
+        _condition("Degraded"),
+        _condition("Progressing"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
 
     spec: MetalLBSpec = MetalLBSpec()
     status: Open = Field(default_factory=dict)

@@ -19,7 +19,8 @@ _PREFIX_MAX = 253
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 
-def _check_key(key: str) -> str:
+def check_key(key: str) -> str:
+    """Refuse what is no label key, in pydantic's terms."""
     prefix, slash, name = key.rpartition("/")
     prefix_fits = not slash or (len(prefix) <= _PREFIX_MAX and _PREFIX.fullmatch(prefix))
     if not (prefix_fits and _NAME.fullmatch(name)):
@@ -31,7 +32,8 @@ def _check_key(key: str) -> str:
     return key
 
 
-def _check_value(value: str) -> str:
+def check_value(value: str) -> str:
+    """Refuse what is no label value, in pydantic's terms."""
     if value and not _NAME.fullmatch(value):
         raise PydanticCustomError(
             "label_value",
@@ -56,8 +58,8 @@ def distinct(entries: list[T]) -> list[T]:
     return entries
 
 
-LabelKey = Annotated[str, AfterValidator(_check_key)]
-LabelValue = Annotated[str, AfterValidator(_check_value)]
+LabelKey = Annotated[str, AfterValidator(check_key)]
+LabelValue = Annotated[str, AfterValidator(check_value)]
 
 
 class LabelSelectorRequirement(Strict):

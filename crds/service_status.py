@@ -4,11 +4,22 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Resource, Strict
+from crds.base import Column, Resource, Rule, Strict
 
 NODE_LABEL = "metallb.io/node"
 SERVICE_NAME_LABEL = "metallb.io/service-name"
 SERVICE_NAMESPACE_LABEL = "metallb.io/service-namespace"
+
+
+FIXED = tuple(
+    Rule(
+        f"!has(oldSelf.{field}) || oldSelf.{field} == '' || has(self.{field})"
+        f" && self.{field} == oldSelf.{field}",
+        f"{field} cannot be changed",
+        field,
+    )
+    for field in ("node", "serviceName", "serviceNamespace")
+)
 
 
 class InterfaceInfo(Strict):
@@ -20,7 +31,9 @@ class InterfaceInfo(Strict):
 class ServiceL2StatusStatus(Strict):
     """Which node answers ARP and ND for the Service; on every interface where none is listed."""
 
-    node: str = ""
+    RULES: ClassVar[tuple[Rule, ...]] = FIXED
+
+    node: str = ""  # who announces
     service_name: str = ""
     service_namespace: str = ""
     interfaces: list[InterfaceInfo] = Field(default_factory=list)
@@ -31,6 +44,12 @@ class ServiceL2Status(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "ServiceL2Status"
+    PLURAL: ClassVar[str] = "servicel2statuses"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Allocated Node", ".status.node"),
+        Column("Service Name", ".status.serviceName"),
+        Column("Service Namespace", ".status.serviceNamespace"),
+    )
 
     spec: dict[str, Any] = Field(default_factory=dict)
     status: ServiceL2StatusStatus = ServiceL2StatusStatus()
@@ -39,7 +58,9 @@ class ServiceL2Status(Resource):
 class ServiceBGPStatusStatus(Strict):
     """Which peers the node announces the Service to, by BGPPeer name, sorted."""
 
-    node: str = ""
+    RULES: ClassVar[tuple[Rule, ...]] = FIXED
+
+    node: str = ""  # who announces
     service_name: str = ""
     service_namespace: str = ""
     peers: list[str] = Field(default_factory=list)
@@ -50,6 +71,12 @@ class ServiceBGPStatus(Resource):
 
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "ServiceBGPStatus"
+    PLURAL: ClassVar[str] = "servicebgpstatuses"
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("Node", ".status.node"),
+        Column("Service Name", ".status.serviceName"),
+        Column("Service Namespace", ".status.serviceNamespace"),
+    )
 
     spec: dict[str, Any] = Field(default_factory=dict)
     status: ServiceBGPStatusStatus = ServiceBGPStatusStatus()

@@ -19,7 +19,7 @@ from crds.generate import FILES, render
     "kinds",
     metavar="KIND",
     multiple=True,
-    type=click.Choice(tuple(FILES), case_sensitive=False),
+    type=click.Choice(tuple(FILES)),
     help="This kind alone; repeatable.",
 )
 @click.option(

@@ -13,7 +13,7 @@ SUBCOMMANDS = {
     "crds": ("stentor.cli.crds", "crds", "Print the CustomResourceDefinitions."),
     "lab": ("stentor.lab.cli", "lab", "Nodes, a client and a router in network namespaces."),
     "speaker": ("stentor.cli.speaker", "speaker", "Announce VIPs from this node."),
-    "validate": ("stentor.cli.validate", "validate", "Check a directory of manifests."),
+    "validate": ("stentor.cli.validate", "validate", "Check manifests before they are applied."),
     "status": ("stentor.cli.status", "status", "Show what the speaker of this node does."),
 }
 

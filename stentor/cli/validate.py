@@ -1,26 +1,54 @@
-"""`stentor validate DIR`: read manifests as the speaker would, and say what is wrong with them."""
+"""`stentor validate PATH...`: what is wrong with manifests, as the webhooks and speakers see it."""
 
 import sys
-from pathlib import Path
 
 import click
+import msgspec
 
-from speaker.exits import ExitCode
-from stentor.cluster.findings import Severity
-from stentor.cluster.manifests import validate_directory
+from crds.rules import Backend, Options
+from stentor.cluster.findings import Cause, Finding, Severity
+from stentor.cluster.lint import lint
+
+FOUND, UNREADABLE = 1, 2  # exit codes
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def validate(directory: Path) -> None:
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--bgp-backend",
+    type=click.Choice([str(backend) for backend in Backend]),
+    help="Refuse what this backend cannot do, too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A list of objects, one a finding.")
+def validate(paths: tuple[str, ...], bgp_backend: str | None, as_json: bool) -> None:
     """
-    Check the manifests below DIRECTORY: file, line, object, field, and what would be right.
+    Check manifests: files, directories, or - for standard input.
 
-    Exit code 78 when there is an error; warnings alone are fine.
+    A line a finding: file, line, object, field, and what would be right. Exit code 1 when there is
+    an error, 2 when a path cannot be read; warnings alone are fine.
     """
-    findings = validate_directory(directory)
-    for finding in findings:
-        click.echo(str(finding))
-    errors = sum(finding.severity is Severity.ERROR for finding in findings)
-    click.echo(f"{errors} errors, {len(findings) - errors} warnings", err=True)
-    sys.exit(ExitCode.CONFIG if errors else ExitCode.OK)
+    backend = None if bgp_backend is None else Backend(bgp_backend)
+    findings = lint(paths, Options(backend=backend))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(list(map(_plain, findings)))))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    errors = [each for each in findings if each.severity is Severity.ERROR]
+    click.echo(f"{len(errors)} errors, {len(findings) - len(errors)} warnings", err=True)
+    if any(each.cause is Cause.UNREADABLE for each in errors):
+        sys.exit(UNREADABLE)
+    sys.exit(FOUND if errors else 0)
+
+
+def _plain(finding: Finding) -> dict[str, str | int]:
+    return {
+        "file": finding.file,
+        "line": finding.line,
+        "object": finding.object,
+        "field": finding.field,
+        "value": finding.value,
+        "message": finding.message,
+        "severity": str(finding.severity),
+        "cause": str(finding.cause),
+    }

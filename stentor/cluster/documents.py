@@ -111,7 +111,7 @@ def read_text(file: str, text: str, last: Mapping[Ident, Entry]) -> FileContent:
                 )
             )  # fmt: skip
         else:
-            for node in _objects(document):
+            for node in objects_in(document):
                 _read_object(reading, node)
     if reading.has_nameless:
         for ident, entry in last.items():
@@ -125,14 +125,14 @@ def keep_all(finding: Finding, last: Mapping[Ident, Entry]) -> FileContent:
     return FileContent(last, (attrs.evolve(finding, is_kept=bool(last)),))
 
 
-def _objects(document: Node) -> Iterator[Node]:
+def objects_in(document: Node) -> Iterator[Node]:
     """Yield the objects of a document: one, or the items of a List."""
     content = document.content
     if isinstance(content, dict) and "items" in content and "kind" in content:
         kind, items = content["kind"].content, content["items"].content
         if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
             for item in items:
-                yield from _objects(item)
+                yield from objects_in(item)
             return
     yield document
 

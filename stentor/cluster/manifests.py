@@ -202,11 +202,6 @@ def read_directory(directory: Path | str, lb_class: str = "") -> World:
     return world
 
 
-def validate_directory(directory: Path | str) -> list[Finding]:
-    """Return all that is wrong with a directory, by file and line: `stentor validate DIR`."""
-    return list(read_directory(directory).findings)
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         info = path.stat()

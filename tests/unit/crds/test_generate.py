@@ -90,7 +90,7 @@ def test_peers_are_converted_by_the_webhook_of_the_namespace() -> None:
 
 
 def test_the_command_prints_one_stream_of_the_kinds_asked_for() -> None:
-    result = CliRunner().invoke(crds, ["--only", "community", "--only", "BFDProfile"])
+    result = CliRunner().invoke(crds, ["--only", "Community", "--only", "BFDProfile"])
 
     kinds = [doc["spec"]["names"]["kind"] for doc in yaml.safe_load_all(result.output)]
     assert (result.exit_code, kinds) == (0, ["Community", "BFDProfile"])

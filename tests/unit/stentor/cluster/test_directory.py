@@ -8,7 +8,7 @@ import pytest
 
 from stentor.cluster import files
 from stentor.cluster.findings import Cause
-from stentor.cluster.manifests import DirectoryReader, read_directory, validate_directory
+from stentor.cluster.manifests import DirectoryReader, read_directory
 from stentor.cluster.objects import World
 from tests.unit.stentor.cluster.yaml_of import joined, l2_ad, node, pool, service, vips
 
@@ -56,7 +56,7 @@ def test_leftovers_of_editors_and_hidden_files_are_not_read(tmp_path: Path, name
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("kind: [")
 
-    assert validate_directory(tmp_path) == []
+    assert read_directory(tmp_path).findings == ()
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_directory_that_goes_away_keeps_everything_until_it_is_back(tmp_path: 
 
 
 def test_a_directory_that_never_was_is_told(tmp_path: Path) -> None:
-    [finding] = validate_directory(tmp_path / "nowhere")
+    [finding] = read_directory(tmp_path / "nowhere").findings
 
     assert str(finding) == ".: error: cannot be read: No such file or directory"
     assert finding.cause is Cause.UNREADABLE
@@ -184,7 +184,7 @@ def test_a_directory_that_never_was_is_told(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(GOOD)
 
-    [finding] = validate_directory(tmp_path / "a.yaml")
+    [finding] = read_directory(tmp_path / "a.yaml").findings
 
     assert finding.message == "cannot be read: Not a directory"
 

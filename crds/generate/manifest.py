@@ -28,8 +28,13 @@ def _kinds() -> dict[str, list[type[Resource]]]:
 FILES: Final = {kind: f"{GROUP}_{models[0].PLURAL}.yaml" for kind, models in _kinds().items()}
 
 
-def definition(kind: str, *, namespace: str = "metallb-system") -> Raw:
-    """The CRD of one kind; `namespace` is where the conversion webhook's service is."""
+def definition(kind: str, *, webhook_namespace: str = "") -> Raw:
+    """
+    The CRD of one kind.
+
+    With `webhook_namespace` BGPPeer is converted between its versions by the webhook whose Service
+    is there; without, the API server only changes apiVersion, which loses what v1beta1 cannot say.
+    """
     models = _kinds()[kind]
     first = models[0]
     names: Raw = {
@@ -46,8 +51,8 @@ def definition(kind: str, *, namespace: str = "metallb-system") -> Raw:
         "scope": "Namespaced" if first.NAMESPACED else "Cluster",
         "versions": [_version(model, is_stored=model is first) for model in models],
     }
-    if kind == "BGPPeer":
-        spec["conversion"] = _conversion(namespace)
+    if kind == "BGPPeer" and webhook_namespace:
+        spec["conversion"] = _conversion(webhook_namespace)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -92,7 +97,7 @@ def _whole(model: type[Resource]) -> Raw:
     return schema
 
 
-def render(kind: str, *, namespace: str = "metallb-system") -> str:
+def render(kind: str, *, webhook_namespace: str = "") -> str:
     """The CRD of one kind as YAML."""
-    raw = definition(kind, namespace=namespace)
+    raw = definition(kind, webhook_namespace=webhook_namespace)
     return _GENERATED + yaml.safe_dump(raw, sort_keys=False, width=100, allow_unicode=True)

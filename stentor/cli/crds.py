@@ -23,13 +23,12 @@ from crds.generate import FILES, render
     help="This kind alone; repeatable.",
 )
 @click.option(
-    "--namespace",
+    "--webhook-namespace",
     metavar="NAME",
-    default="metallb-system",
-    show_default=True,
-    help="Where the webhook's Service is, which converts BGPPeer between its versions.",
+    default="",
+    help="Have BGPPeer converted between its versions by the webhook whose Service is there.",
 )
-def crds(out: Path | None, kinds: tuple[str, ...], namespace: str) -> None:
+def crds(out: Path | None, kinds: tuple[str, ...], webhook_namespace: str) -> None:
     """
     Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`.
 
@@ -37,9 +36,11 @@ def crds(out: Path | None, kinds: tuple[str, ...], namespace: str) -> None:
     """
     chosen = kinds or tuple(FILES)
     if out is None:
-        click.echo("---\n".join(render(kind, namespace=namespace) for kind in chosen), nl=False)
+        texts = [render(kind, webhook_namespace=webhook_namespace) for kind in chosen]
+        click.echo("---\n".join(texts), nl=False)
         return
     out.mkdir(parents=True, exist_ok=True)
     for kind in chosen:
-        (out / FILES[kind]).write_text(render(kind, namespace=namespace), encoding="utf-8")
+        text = render(kind, webhook_namespace=webhook_namespace)
+        (out / FILES[kind]).write_text(text, encoding="utf-8")
         click.echo(out / FILES[kind])

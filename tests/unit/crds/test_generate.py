@@ -83,7 +83,7 @@ def test_old_versions_say_that_they_are_deprecated() -> None:
 
 
 def test_peers_are_converted_by_the_webhook_of_the_namespace() -> None:
-    conversion = definition("BGPPeer", namespace="lb")["spec"]["conversion"]
+    conversion = definition("BGPPeer", webhook_namespace="lb")["spec"]["conversion"]
 
     service = conversion["webhook"]["clientConfig"]["service"]
     assert service == {"name": "metallb-webhook-service", "namespace": "lb", "path": "/convert"}

@@ -225,3 +225,31 @@ def watch(json_file: Path | None, **flags: Any) -> None:
     from stentor.lab.watch import command  # noqa: PLC0415 - for this command alone
 
     sys.exit(command(json_file, **flags))
+
+
+@lab.group()
+def cluster() -> None:
+    """Run a real etcd and kube-apiserver on loopback."""
+
+
+@cluster.command("up")
+@click.pass_obj
+@plainly
+def cluster_up(directory: Path) -> None:
+    """Start them, and print how kubectl finds them."""
+    from stentor.lab.control_plane import ControlPlane  # noqa: PLC0415 - for these commands alone
+
+    plane = ControlPlane(directory / "cluster")
+    plane.up()
+    click.echo(f"up: {plane.url}\nexport KUBECONFIG={plane.kubeconfig}")
+    click.echo("our kinds: stentor crds | kubectl apply --server-side -f -")
+
+
+@cluster.command("down")
+@click.pass_obj
+@plainly
+def cluster_down(directory: Path) -> None:
+    """Stop them and remove their files."""
+    from stentor.lab.control_plane import ControlPlane  # noqa: PLC0415
+
+    ControlPlane(directory / "cluster").down()

@@ -12,9 +12,10 @@ demo: ## Three nodes, a client and a router in network namespaces: the main job,
 	@$(PY) -m stentor.cli.main lab demo
 
 .PHONY: test
-test: ## Everything: style, unit, simulator, packet, gossip interop, lab tests, one kernel in a VM
+test: ## Everything: style, unit, simulator, packet, gossip interop, lab, API server, one kernel in a VM
 	@scripts/setup kernels
 	@scripts/build_peers
+	@scripts/build_cluster
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: kernels

@@ -68,9 +68,13 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return product_of_tree.archive(tmp_path_factory.mktemp("product"))
 
 
-@pytest.fixture(scope="session", params=KERNELS, ids=lambda kernel: kernel.name)
+@pytest.fixture(scope="package", params=KERNELS, ids=lambda kernel: kernel.name)
 def vm(request: pytest.FixtureRequest, product: Path) -> Iterator[Vm]:
-    """A running VM of each kernel in turn, with the cards of `node.NICS`."""
+    """
+    A running VM of each kernel in turn, with the cards of `node.NICS`.
+
+    It ends with the last test here: one that idles takes half a core from the labs behind it.
+    """
     kernel: Kernel = request.param
     CONSOLES.mkdir(exist_ok=True)
     kept = CONSOLES / f"{kernel.name}.log"

@@ -42,7 +42,7 @@ def eventually(
     """
     start = changed = time.monotonic()
     value = probe()
-    while not until(value):
+    while (holds := until(value)) is NotImplemented or not holds:  # "x".__eq__(None), which is true
         now = time.monotonic()
         if now - start > within_s:
             label = what or getattr(probe, "__name__", "condition")

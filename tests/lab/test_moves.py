@@ -85,13 +85,13 @@ def test_a_vip_with_failback_never_stays_where_it_went(make_lab: MakeLab) -> Non
     lab.kill(owner, Target.HOST)
     eventually(
         lambda: views.holders(lab, (other,)).of(str(stays)),
-        until=other.name.__eq__,
+        until=lambda name: name == other.name,
         within_s=DEADLINES.failed_over,
     )
     lab.heal(owner)
     eventually(
         lambda: views.holders(lab).of(str(returns)),
-        until=owner.name.__eq__,
+        until=lambda name: name == owner.name,
         within_s=DEADLINES.failed_over,
     )
 

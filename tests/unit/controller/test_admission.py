@@ -19,7 +19,7 @@ def raw(kind: str, name: str, namespace: str = "metallb-system", **spec: Any) ->
 
 
 POOL = raw("IPAddressPool", "a", addresses=["192.0.2.0/24"])
-PEER = {"myASN": 64500, "peerASN": 64501, "peerAddress": "192.0.2.1"}
+PEER: Raw = {"myASN": 64500, "peerASN": 64501, "peerAddress": "192.0.2.1"}
 
 
 def test_a_good_object_is_allowed_in_silence() -> None:

@@ -158,12 +158,16 @@ class Taps:
         return tap is not None and tap.is_bound()
 
     def take_off(self, ifindex: int) -> None:
-        """Answer there no more."""
+        """Answer there no more, but for what was asked before: another rung did not see it."""
         tap = self._taps.pop(ifindex, None)
-        if tap is not None:
-            if tap in self._fresh:
-                self._fresh.remove(tap)
-            tap.close()  # which also takes it out of the poll
+        if tap is None:
+            return
+        self._drain(tap, tap.beats)
+        if tap in self._fresh:
+            self._fresh.remove(tap)
+        else:
+            self._drain(tap, tap.questions)
+        tap.close()  # which also takes it out of the poll
 
     def close(self) -> None:
         """Close everything."""

@@ -276,8 +276,8 @@ class HeraldCore:
         world, node = self._world, self._own.node
         if not self.sentries.is_on:
             return HoldRefusal.NO_BEATS
-        for seat in self._docket.seats.values():
-            rivals = set(seat.plan.candidates) if seat.plan is not None else world.foreigners
+        for seat in self._docket.seats.values() if world.foreigners else ():
+            rivals = world.foreigners if seat.plan is None else seat.plan.candidates
             if seat.mine and not world.foreigners.isdisjoint(rivals):
                 return HoldRefusal.MIXED_RING
         if world.alive and not self.sentries.is_vouched(node, world.now):

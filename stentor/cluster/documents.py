@@ -5,7 +5,7 @@ A broken object keeps its last good version. A broken document whose object cann
 every object that the file held before and does not name now: one of them it was.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -97,11 +97,18 @@ def read_text(file: str, text: str, last: Mapping[Ident, Entry]) -> FileContent:
     plain `>` does it: its objects stay. Delete the file to remove them.
     """
     last = {ident: entry for ident, entry in last.items() if not entry.is_stopgap}
-    reading = _Reading(file, last)
     if last and not text.strip():
         message = "is empty; delete the file to remove its objects"
         return keep_all(Finding(file, 0, "", "", message, cause=Cause.BAD_YAML), last)
-    for document in read_documents(text):
+    return content_of(file, read_documents(text), last)
+
+
+def content_of(
+    file: str, documents: Iterable[Node | YamlError], last: Mapping[Ident, Entry]
+) -> FileContent:
+    """What the documents of `file` hold; of what is broken in them `last` is kept."""
+    reading = _Reading(file, last)
+    for document in documents:
         if isinstance(document, YamlError):
             reading.has_nameless = True
             reading.findings.append(

@@ -20,7 +20,7 @@ from crds.rules import Options, Severity, check, gather
 from crds.rules.objects import subject_of
 from stentor.cluster import files
 from stentor.cluster.assemble import assemble
-from stentor.cluster.documents import FileContent, keep_all, objects_in, read_text
+from stentor.cluster.documents import FileContent, content_of, keep_all, objects_in
 from stentor.cluster.findings import Cause, Finding
 from stentor.cluster.findings import Severity as Weight
 from stentor.cluster.yaml_nodes import Node, YamlError, read_documents
@@ -34,12 +34,17 @@ _SAID_BY_RULES: Final = frozenset(
 
 
 @attrs.frozen
-class Text:
-    """One file as read, or why it could not be."""
+class File:
+    """The documents of one file, or why it could not be read."""
 
     name: str
-    text: str = ""
+    documents: tuple[Node | YamlError, ...] = ()
     trouble: Finding | None = None
+
+    @classmethod
+    def of(cls, name: str, text: str) -> "File":
+        """Read a text, once for all who look at it."""
+        return cls(name, tuple(read_documents(text)))
 
 
 def lint(paths: Iterable[str], options: Options | None = None) -> list[Finding]:
@@ -48,39 +53,39 @@ def lint(paths: Iterable[str], options: Options | None = None) -> list[Finding]:
 
     Never raises for what is in them: what cannot be read is a finding with cause UNREADABLE.
     """
-    texts = [text for path in paths for text in _texts(path)]
-    contents = {each.name: _content(each) for each in texts}
+    read = [file for path in paths for file in _files(path)]
+    contents = {file.name: _content(file) for file in read}
     found = [f for f in assemble(contents, {}).findings if not _is_said_by_rules(f)]
-    found += _by_rules(texts, options or Options())
+    found += _by_rules(read, options or Options())
     return sorted(set(found))
 
 
-def _texts(path: str) -> Iterator[Text]:
+def _files(path: str) -> Iterator[File]:
     if path == STDIN:
-        yield Text("<stdin>", sys.stdin.read())
+        yield File.of("<stdin>", sys.stdin.read())
         return
     root = Path(path)
     if not root.is_dir():
-        yield _text(root.parent, root.name, shown=path)
+        yield _file(root.parent, root.name, shown=path)
         return
     listing = files.scan(root)
     for finding in listing.findings:
-        yield Text(finding.file, trouble=finding)
+        yield File(finding.file, trouble=finding)
     for name in listing.files:
-        yield _text(root, name, shown=name)
+        yield _file(root, name, shown=name)
 
 
-def _text(root: Path, name: str, *, shown: str) -> Text:
+def _file(root: Path, name: str, *, shown: str) -> File:
     try:
-        return Text(shown, files.read_text(root, name))
+        return File.of(shown, files.read_text(root, name))
     except files.UnreadableError as exc:
-        return Text(shown, trouble=attrs.evolve(exc.finding, file=shown))
+        return File(shown, trouble=attrs.evolve(exc.finding, file=shown))
 
 
-def _content(text: Text) -> FileContent:
-    if text.trouble is not None:
-        return keep_all(text.trouble, {})
-    return read_text(text.name, text.text, {})
+def _content(file: File) -> FileContent:
+    if file.trouble is not None:
+        return keep_all(file.trouble, {})
+    return content_of(file.name, file.documents, {})
 
 
 def _is_said_by_rules(finding: Finding) -> bool:
@@ -91,8 +96,8 @@ def _is_said_by_rules(finding: Finding) -> bool:
     return is_refusal or is_unread or finding.cause in _SAID_BY_RULES
 
 
-def _by_rules(texts: Iterable[Text], options: Options) -> Iterator[Finding]:
-    placed = [(text.name, node, raw) for text in texts for node, raw in _objects(text)]
+def _by_rules(read: Iterable[File], options: Options) -> Iterator[Finding]:
+    placed = [(file.name, node, raw) for file in read for node, raw in _objects(file)]
     where: dict[object, tuple[str, Node]] = {}
     for file, node, raw in placed:
         where.setdefault(subject_of(raw), (file, node))
@@ -102,8 +107,8 @@ def _by_rules(texts: Iterable[Text], options: Options) -> Iterator[Finding]:
             yield _finding(complaint, where)
 
 
-def _objects(text: Text) -> Iterator[tuple[Node, Raw]]:
-    for document in read_documents(text.text):
+def _objects(file: File) -> Iterator[tuple[Node, Raw]]:
+    for document in file.documents:
         for node in () if isinstance(document, YamlError) else objects_in(document):
             raw = node.plain()
             if isinstance(raw, dict) and raw.get("kind") in KINDS:

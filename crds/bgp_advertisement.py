@@ -7,9 +7,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from crds.base import Column, Resource, Rule, Schema, Strict
-from crds.communities import looks_literal
-from crds.community import check_literal
-from crds.errors import Problem
+from crds.communities import looks_literal, parse_community
+from crds.errors import CommunityError, Problem
 from crds.selectors import Names, Selectors, distinct
 
 HOST_BITS = {4: 32, 6: 128}
@@ -19,8 +18,8 @@ def _check_communities(entries: list[str]) -> list[str]:
     for place, entry in enumerate(entries):
         if looks_literal(entry):
             try:
-                check_literal(entry)
-            except PydanticCustomError as exc:
+                parse_community(entry)
+            except CommunityError as exc:
                 raise PydanticCustomError(
                     "community", "{why}", {"why": str(exc), "index": place}
                 ) from exc

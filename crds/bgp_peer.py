@@ -8,8 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_address
 from crds.base import Column, Resource, Rule, Schema, Strict
+from crds.checks import readable_by
 from crds.durations import Duration, duration_text, nanoseconds
-from crds.errors import AddressError, Problem
+from crds.errors import Problem
 from crds.selectors import Selectors
 
 _S = 10**9
@@ -18,13 +19,7 @@ HOLD_PER_KEEPALIVE = 3  # RFC 4271 §10
 LONGEST_CONNECT_S = 65_535  # FRR: timers connect
 
 
-def _check_address(text: str) -> str:
-    if text:
-        try:
-            parse_address(text)
-        except AddressError as exc:
-            raise PydanticCustomError("address", "{why}", {"why": str(exc)}) from exc
-    return text
+_check_address = readable_by(lambda text: text and parse_address(text), "address")
 
 
 def _check_router_id(text: str) -> str:

@@ -4,20 +4,13 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from crds.base import Resource, Strict
+from crds.checks import readable_by
 from crds.communities import parse_community
-from crds.errors import CommunityError, Problem
+from crds.errors import Problem
 
-
-def check_literal(text: str) -> str:
-    """Refuse what is no community, in pydantic's terms."""
-    try:
-        parse_community(text)
-    except CommunityError as exc:
-        raise PydanticCustomError("community", "{why}", {"why": str(exc)}) from exc
-    return text
+check_literal = readable_by(parse_community, "community")
 
 
 class CommunityAlias(Strict):

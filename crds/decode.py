@@ -16,7 +16,7 @@ from crds.community import Community
 from crds.configuration_state import ConfigurationState
 from crds.core import EndpointSlice, Namespace, Node, Secret, Service
 from crds.errors import ConfigError, Problem
-from crds.explain import explain, nearest
+from crds.explain import explain, suggestion
 from crds.ip_address_pool import IPAddressPool
 from crds.l2_advertisement import L2Advertisement
 from crds.metallb import MetalLB
@@ -89,9 +89,8 @@ def model_of(raw: Raw) -> type[AnyKind]:
             raise ConfigError(subject_of(raw), (problem,))
     versions = KINDS.get(str(kind))
     if versions is None:
-        guess = nearest(str(kind), list(KINDS))
-        hint = f"did you mean {guess}?" if guess else f"known: {', '.join(sorted(KINDS))}"
-        problem = Problem(("kind",), f"unknown kind; {hint}", str(kind), "unknown_kind")
+        hint = suggestion(str(kind), list(KINDS)) or f"; known: {', '.join(sorted(KINDS))}"
+        problem = Problem(("kind",), f"unknown kind{hint}", str(kind), "unknown_kind")
         raise ConfigError(subject_of(raw), (problem,))
     model = versions.get(str(version))
     if model is None:

@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+
+from crds.checks import readable_by
 
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 10**6, "s": 10**9}
 _UNITS |= {"m": 60 * 10**9, "h": 3600 * 10**9}
@@ -25,15 +26,7 @@ def nanoseconds(text: str) -> int:
     return -total if text.startswith("-") else total
 
 
-def check_duration(text: str) -> str:
-    """Refuse what is no duration, in pydantic's terms."""
-    try:
-        nanoseconds(text)
-    except ValueError as exc:
-        raise PydanticCustomError("duration", "{why}", {"why": str(exc)}) from exc
-    return text
-
-
+check_duration = readable_by(nanoseconds, "duration")
 Duration = Annotated[str, AfterValidator(check_duration)]
 
 

@@ -33,6 +33,12 @@ def nearest(word: str, words: list[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def suggestion(word: str, words: list[str]) -> str:
+    """The end of a sentence that names the one of `words` that was probably meant, if any."""
+    guess = nearest(word, words)
+    return f"; did you mean {guess}?" if guess else ""
+
+
 def value_text(value: object) -> str:
     """Show a value as YAML would, cut to a length that a line can hold."""
     match value:
@@ -92,18 +98,14 @@ def _typed(value: object) -> str:
 def _none_of(shown: str, expected: str) -> str:
     """`expected` is pydantic's list: 'In', 'NotIn' or 'Exists'."""
     choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
-    guess = nearest(shown, choices)
-    hint = f"; did you mean {guess}?" if guess else ""
-    return f"{shown!r} is none of {', '.join(choices)}{hint}"
+    return f"{shown!r} is none of {', '.join(choices)}{suggestion(shown, choices)}"
 
 
 def _unknown_field(model: type[BaseModel], path: Path) -> str:
     owner = _model_at(model, path[:-1])
     names = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
-    guess = nearest(str(path[-1]), names)
-    if guess:
-        return f"no such field; did you mean {guess}?"
-    return f"no such field; fields here are {', '.join(names)}"
+    hint = suggestion(str(path[-1]), names) or f"; fields here are {', '.join(names)}"
+    return f"no such field{hint}"
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

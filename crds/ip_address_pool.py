@@ -8,17 +8,10 @@ from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_range
 from crds.base import Column, Resource, Schema, Strict
-from crds.errors import AddressError
+from crds.checks import readable_by
 from crds.selectors import Names, Selectors
 
-
-def check_entry(text: str) -> str:
-    """Refuse what is no range, in pydantic's terms."""
-    try:
-        parse_range(text)
-    except AddressError as exc:
-        raise PydanticCustomError("address_range", "{why}", {"why": str(exc)}) from exc
-    return text
+check_entry = readable_by(parse_range, "address_range")
 
 
 def check_disjoint(entries: list[str]) -> list[str]:

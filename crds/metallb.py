@@ -5,9 +5,9 @@ from ipaddress import ip_network
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from crds.base import Column, Resource, Strict
+from crds.checks import readable_by
 from crds.errors import Problem
 from crds.selectors import LabelKey
 
@@ -16,12 +16,7 @@ _EXTERNAL = "frr-k8s-external"
 Open = dict[str, Any]  # a part of the Kubernetes API that is passed on as it is
 
 
-def _check_cidr(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError as exc:
-        raise PydanticCustomError("cidr", "{why}", {"why": str(exc)}) from exc
-    return text
+_check_cidr = readable_by(ip_network, "cidr")
 
 
 def _condition(name: str) -> Column:

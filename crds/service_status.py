@@ -28,14 +28,27 @@ class InterfaceInfo(Strict):
     name: str = ""
 
 
-class ServiceL2StatusStatus(Strict):
-    """Which node answers ARP and ND for the Service; on every interface where none is listed."""
+class Announced(Strict):
+    """Which node announces which Service."""
 
     RULES: ClassVar[tuple[Rule, ...]] = FIXED
 
     node: str = ""  # who announces
     service_name: str = ""
     service_namespace: str = ""
+
+
+def _columns(node: str) -> tuple[Column, ...]:
+    return (
+        Column(node, ".status.node"),
+        Column("Service Name", ".status.serviceName"),
+        Column("Service Namespace", ".status.serviceNamespace"),
+    )
+
+
+class ServiceL2StatusStatus(Announced):
+    """Which node answers ARP and ND for the Service; on every interface where none is listed."""
+
     interfaces: list[InterfaceInfo] = Field(default_factory=list)
 
 
@@ -45,24 +58,15 @@ class ServiceL2Status(Resource):
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "ServiceL2Status"
     PLURAL: ClassVar[str] = "servicel2statuses"
-    COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("Allocated Node", ".status.node"),
-        Column("Service Name", ".status.serviceName"),
-        Column("Service Namespace", ".status.serviceNamespace"),
-    )
+    COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Allocated Node")
 
     spec: dict[str, Any] = Field(default_factory=dict)
     status: ServiceL2StatusStatus = ServiceL2StatusStatus()
 
 
-class ServiceBGPStatusStatus(Strict):
+class ServiceBGPStatusStatus(Announced):
     """Which peers the node announces the Service to, by BGPPeer name, sorted."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = FIXED
-
-    node: str = ""  # who announces
-    service_name: str = ""
-    service_namespace: str = ""
     peers: list[str] = Field(default_factory=list)
 
 
@@ -72,11 +76,7 @@ class ServiceBGPStatus(Resource):
     API_VERSION: ClassVar[str] = "metallb.io/v1beta1"
     KIND: ClassVar[str] = "ServiceBGPStatus"
     PLURAL: ClassVar[str] = "servicebgpstatuses"
-    COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("Node", ".status.node"),
-        Column("Service Name", ".status.serviceName"),
-        Column("Service Namespace", ".status.serviceNamespace"),
-    )
+    COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Node")
 
     spec: dict[str, Any] = Field(default_factory=dict)
     status: ServiceBGPStatusStatus = ServiceBGPStatusStatus()

@@ -7,6 +7,7 @@ import attrs
 
 from crds.base import Raw
 from crds.rules import Backend, Finding, Options, check, gather
+from crds.rules.objects import subject_of
 
 # What one kind's rules look at beside that kind itself: a pool's edit is judged by pools alone,
 # although it may spoil an advertisement, as with MetalLB.
@@ -65,7 +66,7 @@ class Admission:
         refusals = tuple(self._misplaced(raw)) if operation is Operation.CREATE else ()
         seen_kinds = _LOOKS_AT.get(str(raw.get("kind")), frozenset())
         others = [each for each in existing if each.get("kind") in seen_kinds]
-        others = [each for each in others if _identity(each) != _identity(raw)]
+        others = [each for each in others if subject_of(each) != subject_of(raw)]
         before = set(map(str, self._findings(others)))
         news = [each for each in self._findings([*others, raw]) if str(each) not in before]
         refusals += tuple(str(f) for f in news if f.is_error and not f.is_transient)
@@ -77,19 +78,9 @@ class Admission:
         return [*findings, *check(objects, Options(backend=self.backend))]
 
     def _misplaced(self, raw: Raw) -> Iterator[str]:
-        found = _identity(raw)[1] or self.namespace
+        found = subject_of(raw).namespace or self.namespace
         if found != self.namespace:
             yield f"{raw.get('kind')} in namespace {found}, need {self.namespace}"
-
-
-def _identity(raw: Raw) -> tuple[str, str, str]:
-    metadata = raw.get("metadata")
-    named = metadata if isinstance(metadata, dict) else {}
-    return (
-        str(raw.get("kind")),
-        str(named.get("namespace") or ""),
-        str(named.get("name") or ""),
-    )
 
 
 def _deprecations(raw: Raw) -> tuple[str, ...]:
@@ -101,11 +92,11 @@ def _deprecations(raw: Raw) -> tuple[str, ...]:
 
 def _referrers(raw: Raw, existing: Iterable[Raw]) -> Iterator[str]:
     """Peers that name a BFDProfile that is to go."""
-    kind, _, name = _identity(raw)
-    if kind != "BFDProfile":
+    name = subject_of(raw).name
+    if raw.get("kind") != "BFDProfile":
         return
     for each in existing:
         spec = each.get("spec")
         named = spec.get("bfdProfile") if isinstance(spec, dict) else None
         if each.get("kind") == "BGPPeer" and named == name:
-            yield f"BFDProfile {name} is used by BGPPeer {_identity(each)[2]}"
+            yield f"BFDProfile {name} is used by BGPPeer {subject_of(each).name}"

@@ -7,9 +7,10 @@ from crds.bgp_advertisement import BGPAdvertisement
 from crds.communities import BgpCommunity, looks_literal, parse_community
 from crds.community import Community
 from crds.errors import CommunityError
-from crds.explain import nearest
+from crds.explain import suggestion
 from crds.rules.findings import Finding, error, pending, warning
 from crds.rules.objects import Named, Objects, PoolFacts
+from crds.rules.repeats import repeated_specs
 
 LENGTH_FIELDS = {4: "aggregationLength", 6: "aggregationLengthV6"}
 
@@ -56,14 +57,13 @@ def check_bgp_ads(objects: Objects) -> Iterator[Finding]:
     for ad in objects.bgp_ads:
         for place, text in enumerate(ad.model.spec.communities):
             if not looks_literal(text) and text not in aliases:
-                guess = nearest(text, sorted(aliases))
-                hint = f"; did you mean {guess}?" if guess else ""
+                hint = suggestion(text, sorted(aliases))
                 path = ("spec", "communities", place)
                 message = f"{text} is neither a community nor the name of one{hint}"
                 yield pending(ad.subject, path, message, text)
         for facts in objects.pools_selected(ad.model):
             yield from _lengths(ad, facts)
-    yield from _twins(objects)
+    yield from repeated_specs(objects.bgp_ads)
     yield from _contradictions(objects)
 
 
@@ -72,25 +72,15 @@ def _lengths(ad: Named[BGPAdvertisement], facts: PoolFacts) -> Iterator[Finding]
     for span in facts.ranges:
         version = span.first.version
         length = ad.model.spec.length(version)
-        shortest = min(network.prefixlen for network in span.networks)
-        if length < shortest:
+        if length < span.shortest:
             entry = facts.pool.model.spec.addresses[span.place]
             yield error(
                 ad.subject,
                 ("spec", LENGTH_FIELDS[version]),
                 f"/{length} is larger than {entry} of {facts.pool.subject}, "
-                f"need {shortest} or more",
+                f"need {span.shortest} or more",
                 length,
             )
-
-
-def _twins(objects: Objects) -> Iterator[Finding]:
-    seen: dict[str, Named[BGPAdvertisement]] = {}
-    for ad in objects.bgp_ads:
-        twin = seen.setdefault(ad.model.spec.model_dump_json(), ad)
-        if twin is not ad:
-            tell = error if twin.subject == ad.subject else warning
-            yield tell(ad.subject, ("spec",), f"says the same as {twin.subject}; remove one")
 
 
 def _contradictions(objects: Objects) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from crds.base import CoreResource, Raw, Resource
 from crds.bfd_profile import BFDProfile
 from crds.bgp_advertisement import BGPAdvertisement
 from crds.bgp_peer import BGPPeer
-from crds.bgp_peer_v1beta1 import V1BETA2, BGPPeerV1Beta1, up
+from crds.bgp_peer_v1beta1 import BGPPeerV1Beta1, up
 from crds.community import Community
 from crds.core import Namespace, Node, Secret
 from crds.decode import AnyKind, decode, model_of
@@ -48,6 +48,11 @@ class Range:
     first: Address
     last: Address
     place: int  # in spec.addresses
+    shortest: int = attrs.field(init=False)  # prefix length of its largest block
+
+    @shortest.default
+    def _largest_block(self) -> int:
+        return min(network.prefixlen for network in self.networks)
 
     @property
     def networks(self) -> list[Network]:
@@ -154,8 +159,7 @@ class _Gathering:
                 self.add(subject, decode(raw))
             return
         if isinstance(model, BGPPeerV1Beta1):
-            raw = up(model.model_dump(by_alias=True, exclude_unset=True))
-            model = read_loosely(BGPPeer, {**raw, "apiVersion": V1BETA2})
+            model = read_loosely(BGPPeer, up(model.model_dump(by_alias=True, exclude_unset=True)))
         self.by_model.setdefault(type(model), []).append(Named(subject, model))
 
     def of(self, model: type[T]) -> tuple[Named[T], ...]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from crds.bgp_peer import BGPPeer
 from crds.core import Secret
-from crds.explain import nearest
-from crds.rules.findings import Finding, error, pending, warning
+from crds.explain import suggestion
+from crds.rules.findings import Finding, error, pending
 from crds.rules.objects import Named, Objects
+from crds.rules.repeats import repeated_names, repeated_specs
 
 BASIC_AUTH = "kubernetes.io/basic-auth"
 PASSWORD_KEY = "password"  # noqa: S105 - the name of the key
@@ -19,22 +20,14 @@ def check_peers(objects: Objects, *, secrets_pass_through: bool = False) -> Iter
     `secrets_pass_through`: passwords are somebody else's to read (frr-k8s).
     """
     profiles = {profile.name for profile in objects.bfd_profiles}
-    seen: dict[str, list[Named[BGPPeer]]] = {}
     for peer in objects.peers:
         name = peer.model.spec.bfd_profile
         if name and name not in profiles:
-            guess = nearest(name, sorted(profiles))
-            hint = f"; did you mean {guess}?" if guess else ""
-            path = ("spec", "bfdProfile")
-            yield pending(peer.subject, path, f"there is no BFDProfile {name}{hint}", name)
+            message = f"there is no BFDProfile {name}{suggestion(name, sorted(profiles))}"
+            yield pending(peer.subject, ("spec", "bfdProfile"), message, name)
         if not secrets_pass_through:
             yield from _secret(objects, peer)
-        key = peer.model.spec.model_dump_json()
-        for twin in seen.setdefault(key, []):
-            tell = error if twin.subject == peer.subject else warning
-            yield tell(peer.subject, ("spec",), f"says the same as {twin.subject}; remove one")
-            break
-        seen[key].append(peer)
+    yield from repeated_specs(objects.peers)
 
 
 def secret_of(objects: Objects, peer: BGPPeer) -> Named[Secret] | None:
@@ -65,13 +58,8 @@ def _secret(objects: Objects, peer: Named[BGPPeer]) -> Iterator[Finding]:
 
 
 def check_bfd_profiles(objects: Objects) -> Iterator[Finding]:
-    """Unique names; no echo where IPv6 is announced, nor inside a VRF."""
-    seen: set[str] = set()
-    for profile in objects.bfd_profiles:
-        if profile.name in seen:
-            path = ("metadata", "name")
-            yield error(profile.subject, path, "is that of another BFDProfile too")
-        seen.add(profile.name)
+    """Unique names; no echo where IPv6 is announced."""
+    yield from repeated_names(objects.bfd_profiles, "BFDProfile")
     echoing = {p.name for p in objects.bfd_profiles if p.model.spec.echo_mode}
     with_v6 = _peers_with_v6(objects) if echoing else frozenset()
     for peer in objects.peers:

@@ -4,15 +4,12 @@ from collections.abc import Iterator
 
 from crds.rules.findings import Finding, error
 from crds.rules.objects import Objects
+from crds.rules.repeats import repeated_names
 
 
 def check_pools(objects: Objects) -> Iterator[Finding]:
     """Names given twice, and entries that share an address with an earlier pool by name."""
-    seen: set[str] = set()
-    for facts in objects.pools:
-        if facts.pool.name in seen:
-            yield error(facts.pool.subject, ("metadata", "name"), "is that of another pool too")
-        seen.add(facts.pool.name)
+    yield from repeated_names((facts.pool for facts in objects.pools), "pool")
     yield from _overlaps(objects)
 
 

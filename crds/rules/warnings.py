@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from crds.addresses import Address, parse_address
 from crds.bgp_advertisement import HOST_BITS
 from crds.errors import AddressError
-from crds.explain import nearest
+from crds.explain import suggestion
 from crds.rules.advertisements import LENGTH_FIELDS
 from crds.rules.findings import Finding, Subject, warning
 from crds.rules.objects import Objects, PoolFacts, Range
@@ -62,9 +62,8 @@ def _unknown(
     """Names of a list that no object has."""
     for place, name in enumerate(given):
         if name not in known:
-            guess = nearest(name, known)
-            hint = f"; did you mean {guess}?" if guess else ""
-            yield warning(subject, ("spec", field, place), f"there is no {kind} {name}{hint}", name)
+            message = f"there is no {kind} {name}{suggestion(name, known)}"
+            yield warning(subject, ("spec", field, place), message, name)
 
 
 def _addresses_of_nodes(objects: Objects) -> Iterator[Finding]:

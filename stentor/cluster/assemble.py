@@ -6,7 +6,7 @@ from typing import TypeVar
 import attrs
 
 from crds.errors import Path
-from crds.explain import nearest
+from crds.explain import suggestion
 from stentor.address_sets import AddressIndex, Vip
 from stentor.cluster.annotations import PREFERRED_AT
 from stentor.cluster.convert import Claim, SliceOf
@@ -195,9 +195,7 @@ def _unknown_nodes(
     """Warn of names that no Node has, but only where Nodes are described at all."""
     for path, name in named if world.nodes else ():
         if name not in world.nodes:
-            guess = nearest(name, list(world.nodes))
-            hint = f"; did you mean {guess}?" if guess else ""
-            message = f"there is no Node {name}{hint}"
+            message = f"there is no Node {name}{suggestion(name, list(world.nodes))}"
             cause, severity = Cause.UNKNOWN_NODE, Severity.WARNING
             yield entry.finding(path, message, cause=cause, value=name, severity=severity)
 

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from crds.base import Raw
-from crds.explain import nearest
+from crds.explain import suggestion
 
 NAMESPACE = "metallb-system"
 
@@ -50,8 +50,7 @@ class Conversion:
             raise ConvertError(f"{where}: is no mapping, need lines of `key: value`")
         for key in given:
             if key not in known:
-                guess = nearest(str(key), sorted(known))
-                hint = f"; did you mean {guess}?" if guess else ""
+                hint = suggestion(str(key), sorted(known))
                 self.warn(f"{where}.{key}" if where else str(key), f"is not known, left out{hint}")
         return {key: value for key, value in given.items() if key in known}
 

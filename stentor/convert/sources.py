@@ -27,7 +27,7 @@ def from_old_peers(documents: list[Any], out: Conversion) -> None:
     """BGPPeers of v1beta1 to v1beta2; objects of other kinds are passed on."""
     for document in documents:
         if isinstance(_decoded(document, "BGPPeer"), BGPPeerV1Beta1):
-            document = {**up(document)}  # noqa: PLW2901 - the object as it is today
+            document = up(document)  # noqa: PLW2901 - the object as it is today
             document["spec"] = {k: v for k, v in document["spec"].items() if v != "0s"}
         out.objects.append(document)
 

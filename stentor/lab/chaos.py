@@ -1,13 +1,10 @@
 """`stentor lab chaos`: the same faults over and over, and how long each took, as a distribution."""
 
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 import click
@@ -36,6 +33,7 @@ from stentor.lab.chaos_plan import (
 )
 from stentor.lab.chaos_report import Report
 from stentor.lab.chaos_strike import Fault
+from stentor.lab.console import end_on_signals, say
 from stentor.lab.errors import LabError
 from stentor.lab.lab import require_root
 from stentor.lab.topology import MAX_NODES, Topology
@@ -70,25 +68,24 @@ class Chaos:
     def run(self) -> int:
         """Do what is left, print the tables, and return 0 when every trial was measured."""
         todo = left(self.planned, self.done)
-        _say(
+        say(
             f"{len(self.planned)} trials, {len(todo)} to do,"
             f" about {_minutes(total_s(todo, self.done))}"
         )
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
+        end_on_signals()
         try:
             for setting, batch in groupby(todo, key=lambda job: job.setting):
                 self._check_time(list(batch)[:1], todo)
                 flags = (f"{FAILOVER_FLAG}={setting.detect}",)
                 with running(topology(self.prefix, setting), flags, setting.load) as bench:
-                    _say(f"{setting.place}, {setting.detect}")
+                    say(f"{setting.place}, {setting.detect}")
                     bench.settle()
                     self._on(bench, [job for job in todo if job.setting == setting])
         except TimeIsUp:
-            _say("the next trial would not end in time; --resume goes on from here")
+            say("the next trial would not end in time; --resume goes on from here")
         except (LabError, TrialFailed) as exc:
             self.problem = str(exc)
-            _say(f"stopped: {exc}")
+            say(f"stopped: {exc}")
         finally:
             self.write()
             self.show()
@@ -106,7 +103,7 @@ class Chaos:
             self.done.append(trial)
             self._keep_logs(bench, trial)
             todo = left(self.planned, self.done)
-            _say(
+            say(
                 f"{len(self.planned) - len(todo)}/{len(self.planned)},"
                 f" {_minutes(total_s(todo, self.done))} left  {describe(trial)}"
             )
@@ -198,14 +195,6 @@ def topology(prefix: str, setting: Setting) -> Topology:
     """The lab of a setting."""
     directory = Path("/run") / prefix
     return Topology(setting.nodes, prefix, directory, has_router=setting.router)
-
-
-def _stop(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _minutes(seconds: float) -> str:

@@ -1,11 +1,8 @@
 """`stentor lab watch`: leave a busy lab that loses frames in peace and count what it still does."""
 
 import shutil
-import signal
-import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 import click
@@ -13,6 +10,7 @@ import msgspec
 
 from stentor.lab import chaos_report
 from stentor.lab.chaos_bench import Bench, TrialFailed, running
+from stentor.lab.console import end_on_signals, say
 from stentor.lab.errors import LabError
 from stentor.lab.lab import require_root
 from stentor.lab.topology import Topology
@@ -87,12 +85,11 @@ class Watch:
 
     def run(self) -> int:
         """Watch, print the table, and return 0 when it was long enough and nothing happened."""
-        _say(
+        say(
             f"{self.duration_s / 60:.1f} min, {self.topology.count} nodes, {self.load} busy loops,"
             f" {self.loss_percent:g} % of all frames lost"
         )
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
+        end_on_signals()
         try:
             with running(self.topology, (), self.load) as bench:
                 bench.settle()
@@ -100,7 +97,7 @@ class Watch:
                 self._watch(bench)
         except (LabError, TrialFailed) as exc:
             self.problem = str(exc)
-            _say(f"stopped: {exc}")
+            say(f"stopped: {exc}")
         finally:
             self._write()
             click.echo(render(table(self.tallies)))
@@ -125,7 +122,7 @@ class Watch:
                 self._look(bench, reader, logs)
                 if time.monotonic() - said_at >= SAY_EVERY_S:
                     said_at = time.monotonic()
-                    _say(describe(tallies, self.took_s))
+                    say(describe(tallies, self.took_s))
         finally:
             if self.logs is not None:
                 self._keep(bench)
@@ -192,14 +189,6 @@ def table(tallies: Tallies) -> list[Row]:
         ("most of them in a row for one VIP", str(tallies.in_a_row)),
         ("frames that the listener lost", str(tallies.listener_lost)),
     ]
-
-
-def _stop(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def command(

@@ -15,6 +15,7 @@ from crds.generate import FILES, definition
 from stentor.lab.control_plane import ControlPlane, programs
 from stentor.lab.errors import LabError
 from tests.cluster.kubectl import Kubectl
+from tests.logs import show_ends
 
 _planes: list[ControlPlane] = []
 _LOG_LINES = 20
@@ -67,9 +68,5 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the end of the servers' logs with a failure."""
     report = yield
-    if report.failed:
-        for made in _planes:
-            for path in sorted(made.directory.glob("*.log")):
-                lines = path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-                report.sections.append((path.name, "\n".join(lines)))
-    return report
+    paths = (path for made in _planes for path in sorted(made.directory.glob("*.log")))
+    return show_ends(report, ((path.name, path) for path in paths), _LOG_LINES)

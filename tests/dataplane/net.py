@@ -176,3 +176,14 @@ def pair(label: str, folder: Path, pass_object: Path) -> Iterator[Pair]:
         for namespace in (made.node, made.client):
             run("ip", "netns", "del", namespace, check=False)
         run("umount", str(made.bpffs), check=False)
+
+
+@contextmanager
+def client_frames(net: Pair, protocol: int, timeout_s: float) -> Iterator[socket.socket]:
+    """A socket of the client that sends whole frames, and hears those of an EtherType."""
+    with inside(net.client):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+        made.bind(("eth0", protocol))
+    made.settimeout(timeout_s)
+    with made:
+        yield made

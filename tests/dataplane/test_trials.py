@@ -1,8 +1,5 @@
 """Native XDP tried out on a real cable: nothing is lost, nothing counted twice."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
@@ -10,7 +7,7 @@ import pytest
 from speaker.beats import ETHERTYPE, BeatRequest, Keys, encode_request
 from speaker.dataplane import ApplyError, Attachment, Rung, RungReason, XdpMode, cleanup
 from tests.dataplane.conftest import Herald, Start
-from tests.dataplane.net import ETH_P_ARP, Asker, Pair, arp_request, inside
+from tests.dataplane.net import ETH_P_ARP, Asker, Pair, arp_request, client_frames, inside
 from tests.eventually import DEADLINES, eventually
 
 pytestmark = pytest.mark.root
@@ -44,18 +41,8 @@ def begin(herald: Herald) -> int:
     return ifindex
 
 
-@contextmanager
-def client(net: Pair, protocol: int) -> Iterator[socket.socket]:
-    with inside(net.client):
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
-        made.bind(("eth0", protocol))
-    made.settimeout(1.0)
-    with made:
-        yield made
-
-
 def is_reflected(net: Pair) -> bool:
-    with client(net, ETHERTYPE) as wire:
+    with client_frames(net, ETHERTYPE, 1.0) as wire:
         own = wire.getsockname()[4]
         wire.send(NODE_LLADDR + own + ETHERTYPE.to_bytes(2, "big") + BEAT)
         try:
@@ -116,7 +103,7 @@ def test_where_native_xdp_vanishes_only_beats_do(net: Pair, herald: Herald) -> N
 def test_no_frame_is_counted_twice_on_trial(net: Pair, herald: Herald) -> None:
     begin(herald)
     exits, vip = herald.plane.exits(), herald.plane.counters()[ip_address(VIP)]
-    with client(net, ETH_P_ARP) as wire:
+    with client_frames(net, ETH_P_ARP, 1.0) as wire:
         own = wire.getsockname()[4]
         for _ in range(QUESTIONS):
             wire.send(arp_request(VIP))
@@ -134,7 +121,7 @@ def test_a_claim_on_trial_suspends_as_ever(net: Pair, herald: Herald) -> None:
     """The fence is in the same maps: what tc answers ends too."""
     begin(herald)
     claim = BeatRequest(sender=77, target=0, seq=1, sent_ns=2, has_witness=True, claimed=40)
-    with client(net, ETHERTYPE) as wire:
+    with client_frames(net, ETHERTYPE, 1.0) as wire:
         own = wire.getsockname()[4]
         header = NODE_LLADDR + own + ETHERTYPE.to_bytes(2, "big")
         wire.send(header + encode_request(claim, KEYS))

@@ -1,16 +1,12 @@
 """The last rung: the herald's process runs the program on frames that it hears."""
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from speaker.beats import ETHERTYPE, BeatRequest, Keys, encode_request
 from speaker.dataplane import Rung, RungReason, XdpMode, attach
 from speaker.dataplane.taps import FRAMES_A_TURN
 from tests.dataplane.conftest import Herald, Start
-from tests.dataplane.net import ETH_P_ARP, Asker, Pair, arp_request, inside
+from tests.dataplane.net import ETH_P_ARP, Asker, Pair, arp_request, client_frames
 from tests.eventually import DEADLINES, eventually
 
 pytestmark = pytest.mark.root
@@ -18,17 +14,6 @@ OURS = "02:00:00:00:00:01"
 NODE_LLADDR = bytes.fromhex("020000000001")
 VIP = "192.0.2.200"
 KEYS = Keys(bytes(range(16)))
-
-
-@contextmanager
-def sender(net: Pair) -> Iterator[socket.socket]:
-    """A socket of the client that sends whole frames, and hears ARP."""
-    with inside(net.client):
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
-        made.bind(("eth0", ETH_P_ARP))
-    made.settimeout(0.3)
-    with made:
-        yield made
 
 
 def answered(herald: Herald) -> int:
@@ -113,7 +98,7 @@ def test_a_stopped_herald_obeys_the_fence_before_it_answers(net: Pair, start: St
     before = answered(herald)
     claim = BeatRequest(sender=77, target=0, seq=1, sent_ns=1, has_witness=True, claimed=40)
 
-    with sender(net) as client:
+    with client_frames(net, ETH_P_ARP, 0.3) as client:
         own = client.getsockname()[4]
         with herald.lock:  # its loop does not turn
             for _ in range(5):
@@ -133,7 +118,7 @@ def test_a_new_tap_hears_beats_before_it_answers_questions(net: Pair, start: Sta
     """Nobody reflected while there was none, so that others may have fenced us."""
     herald = start(XdpMode.USERSPACE)
     herald.put(VIP)
-    with herald.lock, sender(net) as client:
+    with herald.lock, client_frames(net, ETH_P_ARP, 0.3) as client:
         net.in_node("ip", "link", "set", "eth0", "down")
         herald.sync()
         net.in_node("ip", "link", "set", "eth0", "up")
@@ -151,7 +136,7 @@ def test_a_turn_is_bounded_and_the_rest_waits(net: Pair, start: Start) -> None:
     herald = start(XdpMode.USERSPACE)
     herald.put(VIP)
     assert net.neighbour(VIP) == OURS
-    with herald.lock, sender(net) as client:
+    with herald.lock, client_frames(net, ETH_P_ARP, 0.3) as client:
         before = answered(herald)
         for _ in range(3 * FRAMES_A_TURN):
             client.send(arp_request(VIP))
@@ -173,7 +158,7 @@ def test_garbage_and_huge_frames_do_no_harm(net: Pair, start: Start) -> None:
     net.in_node("ip", "link", "set", "eth0", "mtu", "3000")
     net.in_client("ip", "link", "set", "eth0", "mtu", "3000")
     kinds = [(ETH_P_ARP).to_bytes(2, "big"), ETHERTYPE.to_bytes(2, "big"), b"\x86\xdd", b"\x08\0"]
-    with sender(net) as client:
+    with client_frames(net, ETH_P_ARP, 0.3) as client:
         for kind in kinds:
             for size in (0, 1, 27, 28, 40, 96, 1500, 2040, 2900):
                 client.send(b"\xff" * 6 + NODE_LLADDR[:5] + b"\x99" + kind + b"\x3a" * size)

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
+from stentor.lab.control_plane import cache_directory
 from tests.unit.speaker.gossip.loopback import free_port, reached
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +23,10 @@ Line = dict[str, Any]
 
 def find_program() -> Path:
     """The Go node, built if it is not; without a Go toolchain: skip, and fail in CI."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stentor"
-    cache = Path(os.environ.get("STENTOR_CACHE", cache))
     built = subprocess.run(
         [ROOT / "scripts/build_peers"], capture_output=True, text=True, check=False
     )
-    program = cache / "bin" / "memberlist"
+    program = cache_directory() / "memberlist"
     if built.returncode or not program.exists():
         miss(f"scripts/build_peers: {built.stderr}")
     return program

@@ -17,6 +17,7 @@ from stentor.lab.topology import Topology
 from tests.eventually import DEADLINES, eventually
 from tests.lab.seen import settled
 from tests.lab.witness import Watched, watched
+from tests.logs import show_ends
 
 MakeLab = Callable[..., Lab]
 _LOG_LINES = 40
@@ -89,9 +90,5 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the end of every node's log with a failure: the labs are gone when it is read."""
     report = yield
-    if report.failed:
-        for lab in _made:
-            for path in sorted(lab.directory.glob("*/speaker.log")):
-                lines = path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-                report.sections.append((f"log of {path.parent.name}", "\n".join(lines)))
-    return report
+    paths = (path for lab in _made for path in sorted(lab.directory.glob("*/speaker.log")))
+    return show_ends(report, ((f"log of {path.parent.name}", path) for path in paths), _LOG_LINES)

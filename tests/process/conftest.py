@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import show_ends
 from tests.process.rig import Rig
 
 _LOG_LINES = 60
@@ -33,10 +34,5 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the end of the speaker's log to a failure."""
     report = yield
-    if report.failed:
-        for made in _rigs:
-            log = made.root / "speaker.log"
-            if log.exists():
-                lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-                report.sections.append(("speaker.log", "\n".join(lines)))
-    return report
+    logs = (("speaker.log", made.root / "speaker.log") for made in _rigs)
+    return show_ends(report, logs, _LOG_LINES)

@@ -31,6 +31,12 @@ class Suspicion:
     min_s: float
     max_s: float
     accusers: set[str]  # the first one included
+    # How long it runs, from its start, with the accusers heard so far: asked for at every wakeup.
+    timeout_s: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take the first accuser in."""
+        self.timeout_s = self._timeout_s()
 
     @classmethod
     def begin(cls, accuser: str, config: GossipConfig, n: int, now: float) -> Self:
@@ -47,11 +53,10 @@ class Suspicion:
         if len(self.accusers) > self.expected or accuser in self.accusers:
             return False
         self.accusers.add(accuser)
+        self.timeout_s = self._timeout_s()
         return True
 
-    @property
-    def timeout_s(self) -> float:
-        """How long it runs, from its start, with the accusers heard so far."""
+    def _timeout_s(self) -> float:
         if self.expected < 1:
             return self.min_s
         confirmations = len(self.accusers) - 1

@@ -56,6 +56,9 @@ class Paths:
     _searches: dict[Cell, _Search] = attrs.field(factory=dict)
     _active: frozenset[Cell] = frozenset()  # of peers that are there
     _doubted: frozenset[str] = frozenset()
+    # Asked for at every wakeup, changed once a second: looked up anew when a search has changed.
+    _next_at: float | None = None
+    _is_seeking: bool | None = None
 
     # --- what there is
 
@@ -81,18 +84,25 @@ class Paths:
             if cell not in self._active or cell.node in news:
                 self._searches[cell].next_at = now
         self._active, self._doubted = frozenset(cells), frozenset(doubted)
+        self._changed()
 
     def lose(self, cell: Cell) -> None:
         """The path leads nowhere any more: look for one anew, slowly."""
         if (search := self._searches.get(cell)) is not None and search.found is not None:
             search.found, search.tries = None, EAGER
             search.next_at = max(search.heard_at, search.next_at) + GREET_S
+            self._changed()
+
+    def _changed(self) -> None:
+        self._next_at = self._is_seeking = None
 
     # --- greeting
 
     def next_wakeup(self) -> float:
         """When `greetings` has some; infinity when everything is found."""
-        return min((self._due(cell) for cell in self._active), default=inf)
+        if self._next_at is None:
+            self._next_at = min((self._due(cell) for cell in self._active), default=inf)
+        return self._next_at
 
     def _due(self, cell: Cell) -> float:
         search = self._searches[cell]
@@ -103,7 +113,10 @@ class Paths:
 
     def greetings(self, now: float) -> list[tuple[Cell, Path]]:
         """Whom to greet now, along which path."""
-        greetings = []
+        greetings: list[tuple[Cell, Path]] = []
+        if self.next_wakeup() > now + 1e-9:
+            return greetings
+        self._changed()
         for cell in sorted(self._active):
             if self._due(cell) > now + 1e-9:
                 continue
@@ -144,6 +157,7 @@ class Paths:
             if path.interface == interface and by_udp is (path.address is not None):
                 search.found, search.tries = path, 0
                 search.next_at = now + GREET_S
+                self._changed()
                 return True
         return False
 
@@ -177,4 +191,6 @@ class Paths:
 
     def is_seeking(self) -> bool:
         """Whether a cell that is there has no path yet."""
-        return any(self._searches[cell].found is None for cell in self._active)
+        if self._is_seeking is None:
+            self._is_seeking = any(self._searches[cell].found is None for cell in self._active)
+        return self._is_seeking

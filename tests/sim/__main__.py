@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from tests.sim import hours
+from tests.sim.incidents import MEAN_S
 from tests.sim.run import Outcome, run_number
 from tests.sim.shape import APART, ONE, TWO
 
@@ -30,6 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run", type=int, help="only this one")
     parser.add_argument("--hours", type=float, help="of one cluster, instead of short runs")
+    parser.add_argument("--every", type=float, default=MEAN_S, help="seconds between incidents")
     parser.add_argument("--episode", type=int, help="only this one of --hours")
     parser.add_argument("--trace", action="store_true", help="print every event of it")
     parser.add_argument("--failover", choices=("beats", "memberlist"), default="beats")

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.sim.long import EPISODE_S, Episode, boot, play, play_all
+from tests.sim.long import EPISODE_INCIDENTS, Episode, boot, play, play_all
 
 
 def run(options: argparse.Namespace) -> bool:
     """Play `options.hours`, or one episode of them; returns whether all went well."""
-    count = max(1, round(options.hours * 3600 / EPISODE_S))
+    count = max(1, round(options.hours * 3600 / (EPISODE_INCIDENTS * options.every)))
     length_s = options.hours * 3600 / count
     begun = time.monotonic()
     world = boot(options.nodes, options.vips, options.seed)
@@ -19,13 +19,23 @@ def run(options: argparse.Namespace) -> bool:
     print(f"{options.nodes} nodes at rest after {world.engine.now:.1f} s, played in {took:.0f} s")
     if options.episode is not None:
         episode = play(
-            world, options.episode, seed=options.seed, length_s=length_s, trace=options.trace
+            world,
+            options.episode,
+            seed=options.seed,
+            length_s=length_s,
+            mean_s=options.every,
+            trace=options.trace,
         )
         for line in episode.lines:
             print(line)
         return report([episode], options, 1, length_s)
     episodes = play_all(
-        world, range(count), seed=options.seed, length_s=length_s, processes=options.processes
+        world,
+        range(count),
+        seed=options.seed,
+        length_s=length_s,
+        mean_s=options.every,
+        processes=options.processes,
     )
     return report(episodes, options, count, length_s)
 
@@ -55,7 +65,7 @@ def _tell_broken(episode: Episode, options: argparse.Namespace) -> None:
         return
     print(
         f"--nodes {options.nodes} --vips {options.vips} --hours {options.hours:g} "
-        f"--seed {options.seed} --episode {episode.number} broke:"
+        f"--every {options.every:g} --seed {options.seed} --episode {episode.number} broke:"
     )
     for violation in episode.violations[:10]:
         print(f"    {violation}")

@@ -23,7 +23,7 @@ from tests.sim.judge import AGREED_S, Violation
 from tests.sim.large import LargeWorld
 from tests.sim.large_judge import LargeJudge
 
-EPISODE_S = 3_600.0
+EPISODE_INCIDENTS = 4  # on average, so that one is met by what another has left behind
 BOOT_S = 90.0  # a cluster that is not at rest after so long never is
 STEP_S = 0.5  # between two looks whether all is calm again
 SCALE_NODES = 10  # up to so many nodes all agree as soon as in short runs
@@ -72,9 +72,15 @@ def boot(nodes: int, vips: int, seed: int, *, leaves_out: bool = True) -> LargeW
 
 
 def play(
-    world: LargeWorld, number: int, *, seed: int, length_s: float = EPISODE_S, trace: bool = False
+    world: LargeWorld,
+    number: int,
+    *,
+    seed: int,
+    length_s: float,
+    mean_s: float = MEAN_S,
+    trace: bool = False,
 ) -> Episode:
-    """Play one episode on a settled cluster, which is used up by it."""
+    """Play one episode on a settled cluster, which is used up by it; an incident every `mean_s`."""
     rng = random.Random(f"{seed}/{number}")
     world.reseed(rng)
     world.trace = trace
@@ -88,7 +94,7 @@ def play(
     share = WHOLE_SHARE
     while True:
         at = slept + world.engine.now - begun
-        gap_s = rng.expovariate(1 / MEAN_S)
+        gap_s = rng.expovariate(1 / mean_s)
         if at + gap_s >= length_s:
             break
         slept += gap_s
@@ -131,7 +137,13 @@ def _settle(world: LargeWorld, judge: LargeJudge, until: float) -> None:
 
 
 def play_all(
-    world: LargeWorld, numbers: range, *, seed: int, length_s: float, processes: int
+    world: LargeWorld,
+    numbers: range,
+    *,
+    seed: int,
+    length_s: float,
+    mean_s: float = MEAN_S,
+    processes: int,
 ) -> Iterator[Episode]:
     """
     Play episodes in forks of this process, so many at a time; yields them as they end.
@@ -147,7 +159,10 @@ def play_all(
         while len(running) < processes and (number := next(waiting, None)) is not None:
             here, there = context.Pipe(duplex=False)
             child = context.Process(
-                target=_play_and_tell, args=(there, world, number, seed, length_s), daemon=True
+                target=_play_and_tell,
+                args=(there, world, number),
+                kwargs={"seed": seed, "length_s": length_s, "mean_s": mean_s},
+                daemon=True,
             )
             child.start()
             there.close()
@@ -162,7 +177,13 @@ def play_all(
 
 
 def _play_and_tell(
-    there: Connection, world: LargeWorld, number: int, seed: int, length_s: float
+    there: Connection,
+    world: LargeWorld,
+    number: int,
+    *,
+    seed: int,
+    length_s: float,
+    mean_s: float,
 ) -> None:
     with there:
-        there.send(play(world, number, seed=seed, length_s=length_s))
+        there.send(play(world, number, seed=seed, length_s=length_s, mean_s=mean_s))

@@ -1,5 +1,7 @@
 """The long run: what is left out changes nothing, and an episode can be played again alone."""
 
+from functools import partial
+
 import pytest
 
 from tests.sim.faults import Fault, Kind
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.slow
 def test_an_hour_of_twenty_nodes_breaks_no_invariant() -> None:
     world = boot(20, 20, 1)
 
-    episodes = list(play_all(world, range(1), seed=1, length_s=3600.0, processes=1))
+    episodes = list(play_all(world, range(1), seed=1, length_s=3600.0, mean_s=1000.0, processes=1))
 
     [episode] = episodes
     assert episode.violations == (), "\n".join(map(str, (*episode.violations, *episode.schedule)))
@@ -25,9 +27,10 @@ def test_an_hour_of_twenty_nodes_breaks_no_invariant() -> None:
 
 
 def test_an_episode_can_be_played_again_alone() -> None:
-    [told] = play_all(boot(NODES, VIPS, SEED), range(3, 4), seed=2, length_s=4000.0, processes=1)
+    part = partial(play_all, seed=2, length_s=4000.0, mean_s=1000.0, processes=1)
+    [told] = part(boot(NODES, VIPS, SEED), range(3, 4))
 
-    again = play(boot(NODES, VIPS, SEED), 3, seed=2, length_s=4000.0)
+    again = play(boot(NODES, VIPS, SEED), 3, seed=2, length_s=4000.0, mean_s=1000.0)
 
     assert told == again
     assert told.faults.total() > 0

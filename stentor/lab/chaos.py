@@ -112,7 +112,7 @@ class Chaos:
             if failed_in_row == MAX_FAILED_IN_ROW:
                 raise LabError(f"{MAX_FAILED_IN_ROW} trials in a row failed: {trial.problem}")
             if failed_in_row:
-                bench.revive()
+                bench.revive(all_nodes=job.fault is Fault.ROLLING_UPGRADE)
 
     def _check_time(self, batch: Sequence[Job], starting: Sequence[Job]) -> None:
         """Raise TimeIsUp when `batch`, and before it the start of a lab if any, takes longer."""

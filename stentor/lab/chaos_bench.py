@@ -71,10 +71,10 @@ class Bench:
         state = "runs" if self.lab.speaker(node) is not None else "ended"
         return f"; the speaker of {name} {state}: {' | '.join(lines[-_LAST_LINES:])}"
 
-    def revive(self) -> None:
-        """After a failed trial, reboot the nodes whose herald is silent. Raises LabError."""
+    def revive(self, *, all_nodes: bool = False) -> None:
+        """After a failed trial reboot the nodes whose herald is silent, or all. Raises LabError."""
         for node in self.lab.topology.nodes:
-            if views.view(self.lab, node) is None:
+            if all_nodes or views.view(self.lab, node) is None:
                 self.lab.kill(node, Target.HOST)
                 self.lab.heal(node)
 

@@ -25,8 +25,10 @@ AROUND_S = {
     Fault.LINK_CUT: 4.5,
     Fault.PLANNED_LEAVE: 5.5,
     Fault.ROLLING_RESTART: 4.0,
+    Fault.ROLLING_UPGRADE: 10.0,
 }
-_ROLLING_NODE_S = 3.0  # for each node of a rolling restart
+# For each node; an upgrade starts each three times, and waits until it may hold.
+_ROLLING_NODE_S = {Fault.ROLLING_RESTART: 3.0, Fault.ROLLING_UPGRADE: 16.0}
 _LOADED_TIMES = 2.0  # as long with busy loops, which mostly slow down what starts
 _NODE_TIMES = 0.07  # longer for each node beyond three
 _START_S, _START_NODE_S = 4.0, 1.5  # of a lab
@@ -69,7 +71,7 @@ def part_of(trials: int, fault: Fault) -> int:
     """How many trials of a fault go with `trials` of the most important ones."""
     if fault in _IN_FULL:
         return trials
-    return math.ceil(trials / (_ROLLING_PART if fault.may_move_any else _OTHERS_PART))
+    return math.ceil(trials / (_ROLLING_PART if fault.is_rolling else _OTHERS_PART))
 
 
 def chosen(what: str, given: str | None, known: Sequence[Fault]) -> list[Fault]:
@@ -101,12 +103,17 @@ def jobs(settings: Sequence[Setting], trials: Mapping[Fault, int]) -> list[Job]:
     machine hits all of them.
 
     The first setting's way of detection is measured in full; others are what it is compared with.
+    Only with beats may a node hold on, as an upgrade does.
     """
     planned: list[Job] = []
     for setting in settings:
         is_reference = setting.detect != settings[0].detect
         part = _REFERENCE_PART if is_reference else 1
-        wanted = {fault: math.ceil(count / part) for fault, count in trials.items()}
+        wanted = {
+            fault: math.ceil(count / part)
+            for fault, count in trials.items()
+            if fault is not Fault.ROLLING_UPGRADE or setting.detect == "beats"
+        }
         rounds = max(wanted.values(), default=0)
         for turn in range(rounds):
             for fault, count in wanted.items():
@@ -133,8 +140,7 @@ def estimate_s(job: Job, done: Sequence[Trial]) -> float:
         return sum(like) / len(like)
     setting, fault = job.setting, job.fault
     around_s = AROUND_S[fault]
-    if fault.may_move_any:
-        around_s += _ROLLING_NODE_S * setting.nodes
+    around_s += _ROLLING_NODE_S.get(fault, 0.0) * setting.nodes
     around_s *= 1 + _NODE_TIMES * max(0, setting.nodes - 3)
     if setting.load:
         around_s *= _LOADED_TIMES

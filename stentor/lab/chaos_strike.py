@@ -44,6 +44,7 @@ class Fault(enum.StrEnum):
     LINK_CUT = "link-cut"  # the node sees its carrier go
     PLANNED_LEAVE = "planned-leave"  # SIGTERM of its supervisor
     ROLLING_RESTART = "rolling-restart"  # SIGTERM and start, one node after the other
+    ROLLING_UPGRADE = "rolling-upgrade"  # the same with hold, to a build with another map layout
 
     @property
     def moves_vips(self) -> bool:
@@ -54,6 +55,11 @@ class Fault(enum.StrEnum):
     def mends_itself(self) -> bool:
         """Whether nothing is left to be repaired once what was hit is back."""
         return self in {Fault.HERALD_KILLED, Fault.AGENT_KILLED}
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether it goes through all nodes, one after the other."""
+        return self in {Fault.ROLLING_RESTART, Fault.ROLLING_UPGRADE}
 
     @property
     def may_move_any(self) -> bool:
@@ -108,6 +114,7 @@ _SIGNALS = {
     Fault.AGENT_KILLED: signal.SIGKILL,
     Fault.PLANNED_LEAVE: signal.SIGTERM,
     Fault.ROLLING_RESTART: signal.SIGTERM,
+    Fault.ROLLING_UPGRADE: signal.SIGTERM,
 }
 _TARGETS = {
     Fault.HERALD_KILLED: Target.HERALD,
@@ -115,6 +122,7 @@ _TARGETS = {
     Fault.AGENT_KILLED: Target.AGENT,
     Fault.PLANNED_LEAVE: Target.SUPERVISOR,
     Fault.ROLLING_RESTART: Target.SUPERVISOR,
+    Fault.ROLLING_UPGRADE: Target.SUPERVISOR,
 }
 
 

@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from speaker.herald.frames import Vip
-from stentor.lab import chaos_strike, client, views
+from stentor.lab import chaos_rolling, chaos_strike, client, views
 from stentor.lab.chaos_bench import Bench, TrialFailed
 from stentor.lab.chaos_figures import Http, Setting, Trial, TwoVoices
 from stentor.lab.chaos_frames import Heard, Kind
@@ -44,6 +44,8 @@ def run(bench: Bench, job: Job) -> Trial:
     """Carry out one trial. Raises TrialFailed and LabError."""
     fault = job.fault
     began = time.monotonic()
+    bench.settle()
+    chaos_rolling.prepare(bench, fault)
     owners = bench.settle()
     victim = choose(bench.lab.topology.nodes, owners, job.number)
     with ExitStack() as stack:
@@ -62,6 +64,7 @@ def run(bench: Bench, job: Job) -> Trial:
             finally:
                 heal_ns = time.monotonic_ns()
                 mend(bench.lab, fault, victim, strike.pids)
+        chaos_rolling.back(bench, fault)
         bench.settle()
         restored_ns = time.monotonic_ns()
         # What nothing was mended of has been watched for LATE_S already.
@@ -94,13 +97,8 @@ def follow(
 ) -> None:
     """Wait for what must come of a fault, and a while longer for what should not."""
     lab, fault = bench.lab, strike.fault
-    if fault is Fault.ROLLING_RESTART:
-        for node in (victim, *(node for node in lab.topology.nodes if node != victim)):
-            speaker = lab.speaker(node)
-            if speaker is not None:
-                speaker.stop(STOP_WITHIN_S)
-            lab.start_speaker(node)
-            bench.settle()
+    if fault.is_rolling:
+        chaos_rolling.roll(bench, fault, victim)
     elif fault.moves_vips:
         missing = {vip for vip, node in owners.items() if node == victim}
         own = lladdr(victim)

@@ -169,12 +169,12 @@ def demo(nodes: int, json_file: Path | None, prefix: str) -> None:
     show_default=True,
     metavar="N|FAULT=N,...",
     help="N host deaths and killed heralds, a fifth of it of the other faults, a tenth of rolling"
-    " restarts; or so many of each fault named.",
+    " restarts and upgrades; or so many of each fault named.",
 )
 @click.option(
     "--faults",
     help="Some, with commas, of host-death, herald-sigkill, herald-sigstop, agent-sigkill,"
-    " link-cut, planned-leave, rolling-restart.  [default: all]",
+    " link-cut, planned-leave, rolling-restart, rolling-upgrade.  [default: all]",
 )
 @click.option("--nodes", default="3,10", show_default=True, help="Sizes of labs.")
 @click.option("--load", default="0,12", show_default=True, help="Busy loops beside the trials.")

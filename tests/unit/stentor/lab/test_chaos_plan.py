@@ -84,6 +84,13 @@ def test_what_is_compared_with_gets_a_tenth() -> None:
     }
 
 
+def test_nothing_is_upgraded_where_no_node_may_hold_on() -> None:
+    planned = jobs([BEATS, MEMBERLIST], {Fault.ROLLING_UPGRADE: 1, Fault.HOST_DEATH: 1})
+
+    upgraded = [job.setting.detect for job in planned if job.fault is Fault.ROLLING_UPGRADE]
+    assert upgraded == ["beats"]
+
+
 def measured(job: Job, took_s: float = 1.0) -> Trial:
     """The trial of a job."""
     return Trial(job.setting, str(job.fault), job.number, "n1", took_s=took_s)

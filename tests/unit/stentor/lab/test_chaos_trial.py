@@ -65,6 +65,7 @@ def test_a_vip_that_nobody_took_is_named() -> None:
         pytest.param(Fault.HOST_DEATH, STAYED, (str(STAYED),), id="a_bystanders_may_not"),
         pytest.param(Fault.AGENT_KILLED, MOVED, (str(MOVED),), id="nothing_may_move"),
         pytest.param(Fault.ROLLING_RESTART, STAYED, (), id="each_node_leaves_once"),
+        pytest.param(Fault.ROLLING_UPGRADE, STAYED, (str(STAYED),), id="each_node_holds_on"),
     ],
 )
 def test_who_moved_without_reason(fault: Fault, vip: IPv4Address, strayed: tuple[str]) -> None:

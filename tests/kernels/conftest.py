@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LEFT_OUT
 from tests.kernels import product as product_of_tree
 from tests.kernels.errors import ImageError
 from tests.kernels.images import Images, images
@@ -21,13 +22,12 @@ from tests.kernels.vm import Vm
 
 IS_ALL = os.environ.get("STENTOR_KERNELS") == "all"
 CONSOLES = Path(os.environ.get("STENTOR_CONSOLES", "/tmp/st-consoles"))  # noqa: S108
-_left_out: list[str] = []
 _table = Table()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, unless all was asked for."""
-    here = str(Path(__file__).parent)
+    here, left_out = str(Path(__file__).parent), 0
     for item in [item for item in items if str(item.path).startswith(here)]:
         item.add_marker("root")
         item.add_marker(pytest.mark.timeout(1800))  # a cold build of the images is in it
@@ -37,7 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_first = case is None or case.params.get("vm", KERNELS[0]) == KERNELS[0]
         if not (is_first and item.get_closest_marker("quick")):
             items.remove(item)
-            _left_out.append(item.nodeid)
+            left_out += 1
+    if left_out:
+        config.stash[LEFT_OUT].append(
+            f"left out: {left_out} tests in VMs (`make kernels` runs them: kernels "
+            f"{', '.join(kernel.name for kernel in KERNELS)}, bonds, IPVS, frozen hosts, ...)"
+        )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -50,16 +55,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Print the table, write it into its page when all of it is there; say what was left out."""
+    """Print the table, and write it into its page when all of it is there."""
     if IS_ALL and _table.rows:
         terminalreporter.write_line(_table.markdown())
         if exitstatus == 0 and not config.option.keyword and config.args == ["tests/kernels"]:
             _table.write()
-    if _left_out:
-        terminalreporter.write_line(
-            f"left out: {len(_left_out)} tests in VMs (`make kernels` runs them: kernels "
-            f"{', '.join(kernel.name for kernel in KERNELS)}, bonds, IPVS, frozen hosts, ...)"
-        )
 
 
 @pytest.fixture(scope="session")

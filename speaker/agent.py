@@ -25,7 +25,6 @@ from speaker.appliers.herald import HeraldLink, LinkDown, ask_counters
 from speaker.appliers.planned import to_link
 from speaker.appliers.status import Report, StatusApplier
 from speaker.config import Settings, from_json
-from speaker.exits import ExitCode, FatalError, fatal_in
 from speaker.herald.link import SOCKET_NAME, View
 from speaker.planners.l2 import plan_l2
 from speaker.planners.l2_plan import L2Plan
@@ -34,6 +33,7 @@ from stentor.cluster.errors import ApplyError
 from stentor.cluster.manifests import ManifestSource
 from stentor.cluster.objects import World
 from stentor.cluster.source import Source
+from stentor.exits import ExitCode, FatalError, fatal_in
 from stentor.logging import Log, bridge_libraries, of_process
 from stentor.metrics import Endpoint, Page, Reply
 

@@ -10,10 +10,10 @@ from typing import NoReturn
 from speaker.config import ConfigError, Settings, check_join, compile_excludes
 from speaker.dataplane import ApplyError
 from speaker.dataplane import cleanup as cleanup_data_plane
-from speaker.exits import ExitCode, FatalError
 from speaker.herald.lo import remove_all
 from speaker.herald.secret import read_keyring
 from speaker.state_dir import lock
+from stentor.exits import ExitCode, FatalError
 
 __all__ = ["FatalError", "check_files", "check_flags", "cleanup", "run"]
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from speaker.exits import ExitCode, FatalError
+from stentor.exits import ExitCode, FatalError
 
 _POLL_S = 0.02
 

@@ -26,8 +26,8 @@ import attrs
 
 from speaker import lifeline
 from speaker.config import Settings, from_json
-from speaker.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError
 from speaker.state_dir import lock
+from stentor.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError
 from stentor.logging import FdSink, Level, Log, readable
 
 HEALTHY_AFTER_S = 60.0  # running for so long forgets earlier crashes

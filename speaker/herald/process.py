@@ -17,7 +17,6 @@ from speaker.config import ConfigError, Settings, compile_excludes, from_json
 from speaker.dataplane import ApplyError, DataPlane, Options, XdpMode
 from speaker.dataplane.netlink import Netlink
 from speaker.dataplane.watcher import Watcher
-from speaker.exits import ExitCode, FatalError, fatal_in
 from speaker.gossip.keyring import Keyring
 from speaker.herald import capabilities, realtime
 from speaker.herald.beat import Beat
@@ -34,6 +33,7 @@ from speaker.herald.secret import read_keyring
 from speaker.herald.segments import Segments
 from speaker.herald.server import LinkServer
 from speaker.state_dir import lock, next_generation
+from stentor.exits import ExitCode, FatalError, fatal_in
 from stentor.logging import Log, of_process
 
 PREDECESSOR_GONE_S = 2.0  # a killed supervisor's herald is being killed by the kernel

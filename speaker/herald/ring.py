@@ -10,7 +10,6 @@ from typing import assert_never
 import attrs
 
 from speaker.config import Settings, check_join
-from speaker.exits import ExitCode, FatalError
 from speaker.gossip.config import LAN, WAN
 from speaker.gossip.errors import BindError, MessageTooLargeError
 from speaker.gossip.keyring import Keyring
@@ -35,6 +34,7 @@ from speaker.gossip.transport import Gossip, overhead_bytes
 from speaker.gossip.wire import Wire
 from speaker.herald.core import HeraldCore
 from speaker.herald.joins import Joins, Target
+from stentor.exits import ExitCode, FatalError
 from stentor.logging import Log
 
 Address = IPv4Address | IPv6Address

@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-from speaker.exits import ExitCode
+from stentor.exits import ExitCode
 from stentor.version import installed
 
 click.UsageError.exit_code = ExitCode.USAGE  # sysexits(3), as every process of ours

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from speaker import exits
+from stentor import exits
 from stentor.cli.main import main
 
 HEAD = """# The command line

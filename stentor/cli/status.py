@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from speaker.appliers.herald import LinkDown, ask_counters, ask_view
-from speaker.exits import ExitCode
 from speaker.herald.link import SOCKET_NAME, Counters, View
 from stentor.cli import options
+from stentor.exits import ExitCode
 
 
 @click.command()

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from speaker.exits import ExitCode
 from speaker.herald.link import SOCKET_NAME
+from stentor.exits import ExitCode
 from tests.eventually import DEADLINES, eventually
 from tests.process.rig import VIP, VIP6, Rig, objects, sh
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from speaker.exits import ExitCode, FatalError
 from speaker.state_dir import lock, next_generation, read_or_none, write_atomically
+from stentor.exits import ExitCode, FatalError
 
 
 def hold(directory: Path, ready: "multiprocessing.synchronize.Event") -> None:

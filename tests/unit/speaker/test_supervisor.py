@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from speaker.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError, fatal_in
 from speaker.supervisor import AGENT, HEALTHY_AFTER_S, HERALD, Child, Forwarder, describe
+from stentor.exits import FATAL_ALWAYS, FATAL_AT_START, ExitCode, FatalError, fatal_in
 
 LEASE_S = 3.0
 START = 100.0

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from speaker.config import Settings
-from speaker.exits import ExitCode
 from speaker.herald import link
 from stentor.cli.main import main
 from stentor.cli.speaker import settings_of, speaker
 from stentor.cli.status import render
+from stentor.exits import ExitCode
 
 
 def settings(tmp_path: Path, *arguments: str, **environment: str) -> Settings:

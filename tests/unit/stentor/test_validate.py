@@ -5,9 +5,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from speaker.exits import ExitCode
 from stentor.cli.main import main
 from stentor.cli.validate import FOUND, UNREADABLE
+from stentor.exits import ExitCode
 
 POOL = """\
 apiVersion: metallb.io/v1beta1

@@ -1,5 +1,5 @@
 """
-How a process of the speaker ends: exit codes after sysexits(3), told to people and supervisors.
+How a process of ours ends: exit codes after sysexits(3), told to people and supervisors.
 
     code  name         meaning                                                tried again?
        0  OK           asked to stop, and done                                no

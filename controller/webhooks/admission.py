@@ -11,7 +11,7 @@ from crds.rules.objects import subject_of
 
 # What one kind's rules look at beside that kind itself: a pool's edit is judged by pools alone,
 # although it may spoil an advertisement, as with MetalLB.
-_LOOKS_AT = {
+LOOKS_AT = {
     "IPAddressPool": frozenset({"IPAddressPool", "AddressPool"}),
     "AddressPool": frozenset({"IPAddressPool", "AddressPool"}),
     "BGPAdvertisement": frozenset(
@@ -54,9 +54,9 @@ class Admission:
 
     def review(self, operation: Operation, raw: Raw, existing: Sequence[Raw]) -> Review:
         """
-        Judge `raw` among the objects that there are; what was wrong before does not count.
+        Judge `raw` among the objects that there are; what was wrong before is but a warning.
 
-        What is missing may yet come, so references to it are warnings.
+        What is missing may yet come, so references to it are warnings too.
         """
         if operation is Operation.DELETE:
             return Review(tuple(_referrers(raw, existing)))
@@ -64,13 +64,15 @@ class Admission:
         if warnings and operation is Operation.CREATE:
             return Review(warnings=warnings)  # MetalLB skips every other check of that create
         refusals = tuple(self._misplaced(raw)) if operation is Operation.CREATE else ()
-        seen_kinds = _LOOKS_AT.get(str(raw.get("kind")), frozenset())
+        seen_kinds = LOOKS_AT.get(str(raw.get("kind")), frozenset())
         others = [each for each in existing if each.get("kind") in seen_kinds]
         others = [each for each in others if subject_of(each) != subject_of(raw)]
-        before = set(map(str, self._findings(others)))
+        old = self._findings(others)
+        before = set(map(str, old))
         news = [each for each in self._findings([*others, raw]) if str(each) not in before]
         refusals += tuple(str(f) for f in news if f.is_error and not f.is_transient)
         warnings += tuple(str(f) for f in news if f.is_transient)
+        warnings += tuple(f"stored before: {f}" for f in old if f.is_error and not f.is_transient)
         return Review(refusals, warnings)
 
     def _findings(self, raws: Sequence[Raw]) -> list[Finding]:

@@ -10,6 +10,7 @@ from stentor.version import installed
 click.UsageError.exit_code = ExitCode.USAGE  # sysexits(3), as every process of ours
 
 SUBCOMMANDS = {
+    "controller": ("stentor.cli.controller", "controller", "Serve the webhooks of a cluster."),
     "convert": ("stentor.cli.convert", "convert", "Turn older configurations into objects."),
     "crds": ("stentor.cli.crds", "crds", "Print the CustomResourceDefinitions."),
     "lab": ("stentor.lab.cli", "lab", "Nodes, a client and a router in network namespaces."),

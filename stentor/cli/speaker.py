@@ -2,9 +2,9 @@
 
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -16,20 +16,10 @@ from speaker.config import (
     ConfigError,
     Settings,
 )
-from stentor.cli import options
-from stentor.logging import LEVEL_NAMES
+from stentor.cli.options import PORT, go_bool, log_level, state_dir
 from stentor.version import installed
 
 XDP_MODES = ("auto", "native", "generic", "tc", "userspace")
-FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
-PORT = click.IntRange(0, 65535)
-
-
-def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
-    """Return a flag that may stand alone or as --flag=true, as Go's flag package has it."""
-    return click.option(
-        name, type=bool, is_flag=False, flag_value=True, default=False, metavar="", help=text
-    )
 
 
 @click.command()
@@ -81,7 +71,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     metavar="FILE",
     help="Key of the ring, MetalLB's secret or base64:...; at the default path it may be missing.",
 )
-@_go_bool("--ml-wan-config", "Timers for rings with slow links.")
+@go_bool("--ml-wan-config", "Timers for rings with slow links.")
 @click.option(
     "--failover",
     type=click.Choice(("beats", "memberlist")),
@@ -103,7 +93,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     metavar="CLASS",
     help="Serve Services of this loadBalancerClass only; by default those without one.",
 )
-@_go_bool("--ignore-exclude-lb", "Announce from nodes labelled exclude-from-external-lb too.")
+@go_bool("--ignore-exclude-lb", "Announce from nodes labelled exclude-from-external-lb too.")
 @click.option(
     "--xdp-mode",
     type=click.Choice(XDP_MODES),
@@ -111,7 +101,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     show_default=True,
     help="Where to answer; auto goes native once a peer has confirmed that answers arrive.",
 )
-@options.state_dir
+@state_dir
 @click.option(
     "--bpffs",
     default="/sys/fs/bpf/stentor",
@@ -162,13 +152,7 @@ def _go_bool(name: str, text: str) -> Callable[[FC], FC]:
     type=PORT,
     help="/healthz and /readyz on loopback; 0 = off.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVEL_NAMES),
-    default="info",
-    show_default=True,
-    help="Least severe events to log.",
-)
+@log_level
 @click.option(
     "--cleanup",
     is_flag=True,

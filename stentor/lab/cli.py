@@ -233,16 +233,24 @@ def cluster() -> None:
 
 
 @cluster.command("up")
+@click.option("--webhooks", is_flag=True, help="With our kinds, and a controller that judges them.")
 @click.pass_obj
 @plainly
-def cluster_up(directory: Path) -> None:
+def cluster_up(directory: Path, *, webhooks: bool) -> None:
     """Start them, and print how kubectl finds them."""
     from stentor.lab.control_plane import ControlPlane  # noqa: PLC0415 - for these commands alone
 
     plane = ControlPlane(directory / "cluster")
     plane.up()
+    if webhooks:
+        from stentor.lab.webhooks import Webhooks  # noqa: PLC0415
+
+        beside = Webhooks(plane)
+        beside.up()
+        click.echo(f"webhooks: {beside.url}, for objects in namespace {beside.namespace}")
     click.echo(f"up: {plane.url}\nexport KUBECONFIG={plane.kubeconfig}")
-    click.echo("our kinds: stentor crds | kubectl apply --server-side -f -")
+    if not webhooks:
+        click.echo("our kinds: stentor crds | kubectl apply --server-side -f -")
 
 
 @cluster.command("down")

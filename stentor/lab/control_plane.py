@@ -25,7 +25,7 @@ READY_WITHIN_S: Final = 60.0  # seen: 4 s idle, 20 s on a loaded machine
 STOP_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.1
 _PROGRAMS: Final = ("etcd", "kube-apiserver", "kubectl")
-_LOOPBACK: Final = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
 _ASSETS: Final = "KUBEBUILDER_ASSETS"
 
 
@@ -67,7 +67,7 @@ class ControlPlane:
     @property
     def url(self) -> str:
         """Of the API server."""
-        return f"https://{_LOOPBACK}:{self.port}"
+        return f"https://{LOOPBACK}:{self.port}"
 
     def up(self) -> None:
         """Start both and wait until the API server is ready. Raises LabError."""
@@ -77,11 +77,11 @@ class ControlPlane:
         self.directory.mkdir(parents=True, exist_ok=True)
         client_port, peer_port, self.port = free_ports(3)
         authority = Authority.make(self.directory)
-        authority.issue("server", common_name="kube-apiserver", addresses=(_LOOPBACK,))
+        authority.issue("server", common_name="kube-apiserver", addresses=(LOOPBACK,))
         authority.issue("admin", common_name="admin", organization="system:masters")
         authority.issue("service-account", common_name="service-account")
-        store = f"http://{_LOOPBACK}:{client_port}"
-        peers = f"http://{_LOOPBACK}:{peer_port}"
+        store = f"http://{LOOPBACK}:{client_port}"
+        peers = f"http://{LOOPBACK}:{peer_port}"
         self._start(
             [
                 *(str(paths["etcd"]), "--data-dir", str(self.directory / "etcd.data")),
@@ -99,7 +99,7 @@ class ControlPlane:
         at = self.directory
         return [
             *("--etcd-servers", store),
-            *("--bind-address", _LOOPBACK, "--secure-port", str(self.port)),
+            *("--bind-address", LOOPBACK, "--secure-port", str(self.port)),
             *("--tls-cert-file", str(at / "server.crt")),
             *("--tls-private-key-file", str(at / "server.key")),
             *("--client-ca-file", str(at / "ca.crt")),
@@ -139,7 +139,7 @@ class ControlPlane:
 
     def _ask_whether_ready(self, context: ssl.SSLContext) -> str:
         """What it lacks, "" when nothing. Raises OSError."""
-        connection = HTTPSConnection(_LOOPBACK, self.port, context=context, timeout=5.0)
+        connection = HTTPSConnection(LOOPBACK, self.port, context=context, timeout=5.0)
         try:
             connection.request("GET", "/readyz")
             response = connection.getresponse()
@@ -157,8 +157,8 @@ class ControlPlane:
                 raise LabError(f"{name} ended: {' '.join(last)}; see {log}")
 
     def down(self) -> None:
-        """Stop both and remove every file."""
-        for name in ("kube-apiserver", "etcd"):
+        """Stop them, and webhooks beside them, and remove every file."""
+        for name in ("controller", "kube-apiserver", "etcd"):
             process = processes.recorded(self.directory / f"{name}.pid")
             if process is not None and process.is_alive:
                 process.stop(STOP_WITHIN_S)
@@ -170,7 +170,7 @@ def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind((_LOOPBACK, 0))
+            each.bind((LOOPBACK, 0))
         return [int(each.getsockname()[1]) for each in sockets]
     finally:
         for each in sockets:

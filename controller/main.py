@@ -19,11 +19,12 @@ from prometheus_client import CollectorRegistry
 
 from controller.config import Settings, WebhookMode
 from controller.webhooks.admission import Admission
-from controller.webhooks.certificates import KeyKind, Pair, Policy
+from controller.webhooks.certificates import KeyKind, Lifetime, Pair, Policy
 from controller.webhooks.existing import NODES, LiveNeighbours
 from controller.webhooks.files import CertificateFiles
 from controller.webhooks.keeper import Keeper, secret_place
 from controller.webhooks.server import WebhookServer
+from controller.webhooks.trust import Waits
 from stentor.cluster.api import Api, connect
 from stentor.cluster.errors import KubeconfigError
 from stentor.cluster.reflector import Reflector
@@ -43,6 +44,8 @@ class Controller:
     settings: Settings
     log: Log
     rng: Random
+    lifetime: Lifetime = attrs.field(factory=Lifetime)
+    waits: Waits = attrs.field(factory=Waits)
     registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
     _obstacle: Callable[[], str] = attrs.field(default=lambda: "starting")
 
@@ -84,12 +87,13 @@ class Controller:
             keeper = Keeper(
                 api,
                 secret_place(settings.namespace, settings.webhook_secret),
-                Policy(settings.server_names, key_kind_for(settings.tls)),
+                Policy(settings.server_names, key_kind_for(settings.tls), self.lifetime),
                 lambda pair: _serve(context, pair),
                 self.log,
                 self.rng,
                 wall=_wall,
                 monotonic=time.monotonic,
+                waits=self.waits,
             )
         else:
             keeper = CertificateFiles(

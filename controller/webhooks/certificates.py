@@ -26,10 +26,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 CA_CRT: Final = "ca.crt"
 TLS_CRT: Final = "tls.crt"
 TLS_KEY: Final = "tls.key"
+AUTHORITY_PREFIX: Final = "stentor-webhook-ca-"  # of the common name
 MOST_AUTHORITIES: Final = (
     8  # a bundle of caBundle stays small, whoever deletes the Secret how often
 )
@@ -56,13 +58,20 @@ class Fault(enum.StrEnum):
 
 
 @attrs.frozen
+class Lifetime:
+    """Of a certificate, and how long before its end the next one is made."""
+
+    valid_for: timedelta = timedelta(days=90)
+    renew_before: timedelta = timedelta(days=30)
+
+
+@attrs.frozen
 class Policy:
     """What a certificate must be like."""
 
     names: tuple[str, ...]  # DNS names and addresses under which the API server calls us
     key_kind: KeyKind = KeyKind.EC
-    valid_for: timedelta = timedelta(days=90)
-    renew_before: timedelta = timedelta(days=30)  # its end
+    lifetime: Lifetime = attrs.field(factory=Lifetime)
 
 
 @attrs.frozen(eq=False)
@@ -136,19 +145,28 @@ class Trust:
 Plan = Nothing | Renew | Trust
 
 
-def plan(data: Mapping[str, str] | None, policy: Policy, now: datetime, held: Pair | None) -> Plan:
+def plan(
+    data: Mapping[str, str] | None,
+    policy: Policy,
+    now: datetime,
+    held: Pair | None,
+    remembered: Iterable[x509.Certificate] = (),
+) -> Plan:
     """
     Say what is to be done about a Secret with that `data` (None: there is none).
 
-    `held` is what this process serves: as long as it is valid, its CA must stay trusted.
+    `held` is what this process serves: as long as it is valid, its CA must stay trusted. The CAs
+    `remembered` are those that the Secret had when it was last good, and those that are trusted
+    now: another replica may serve what one of them has signed, though the Secret is gone.
     """
     mine = (held.authority,) if held is not None and held.is_valid(now) else ()
     stored, fault, detail = _read(data)
     if stored is not None:
         fault = fault_of(stored.pair, policy, now)
     if stored is None or fault is not None:
-        old = [each for each in authorities_in(data) if _is_valid(each, now)]
-        kept = _distinct((*mine, *old))[: MOST_AUTHORITIES - 1]
+        old = (*authorities_in(data), *remembered)
+        valid = [each for each in old if _is_valid(each, now)]
+        kept = _distinct((*mine, *valid))[: MOST_AUTHORITIES - 1]
         return Renew(fault or Fault.UNREADABLE, kept, detail)
     if all(each in stored.authorities for each in mine):
         return Nothing(stored)
@@ -163,7 +181,7 @@ def fault_of(pair: Pair, policy: Policy, now: datetime) -> Fault | None:
         return Fault.WRONG_NAMES
     if key_kind_of(pair.certificate) is not policy.key_kind:
         return Fault.WRONG_KEY_KIND
-    if pair.expires - now < policy.renew_before:
+    if pair.expires - now < policy.lifetime.renew_before:
         return Fault.DUE
     return None
 
@@ -260,6 +278,14 @@ def general_name(text: str) -> x509.GeneralName:
 def pem_of(certificate: x509.Certificate) -> bytes:
     """As files and bundles have it."""
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def is_ours(certificate: x509.Certificate) -> bool:
+    """Whether it is a CA that a controller has made, by its name alone."""
+    return any(
+        str(each.value).startswith(AUTHORITY_PREFIX)
+        for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    )
 
 
 def fingerprint_of(certificate: x509.Certificate) -> str:

@@ -6,14 +6,13 @@ CustomResourceDefinition, one for its conversion.
 """
 
 import base64
-import binascii
 import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
 from cryptography import x509
 
-from controller.webhooks.certificates import fingerprint_of
+from controller.webhooks.certificates import fingerprint_of, is_ours
 from controller.webhooks.trust import Fingerprint
 from crds.base import Raw
 
@@ -23,7 +22,16 @@ DEFINITION_NAME: Final = "bgppeers.metallb.io"
 
 def bundles_of(raw: Raw) -> list[frozenset[Fingerprint]]:
     """Which CAs each of an object's clients trusts; an empty set where that is not readable."""
-    return [_fingerprints(client.get("caBundle")) for client in _clients(raw)]
+    return [
+        frozenset(map(fingerprint_of, _certificates(client.get("caBundle"))))
+        for client in _clients(raw)
+    ]
+
+
+def ours_in(raw: Raw) -> tuple[x509.Certificate, ...]:
+    """CAs that controllers have made and that an object has now, each once."""
+    found = (each for client in _clients(raw) for each in _certificates(client.get("caBundle")))
+    return tuple(dict.fromkeys(filter(is_ours, found)))
 
 
 def with_bundle(raw: Raw, bundle: bytes) -> Raw | None:
@@ -61,9 +69,8 @@ def _child(raw: Raw, key: str) -> Raw:
     return child if isinstance(child, dict) else {}
 
 
-def _fingerprints(text: Any) -> frozenset[Fingerprint]:
+def _certificates(text: Any) -> list[x509.Certificate]:
     try:
-        pem = base64.b64decode(text or "", validate=True)
-        return frozenset(map(fingerprint_of, x509.load_pem_x509_certificates(pem)))
-    except (ValueError, TypeError, binascii.Error):
-        return frozenset()
+        return x509.load_pem_x509_certificates(base64.b64decode(text or "", validate=True))
+    except (ValueError, TypeError):
+        return []

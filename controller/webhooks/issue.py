@@ -9,7 +9,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from controller.webhooks.certificates import KeyKind, Pair, Policy, Stored, general_name
+from controller.webhooks.certificates import (
+    AUTHORITY_PREFIX,
+    KeyKind,
+    Pair,
+    Policy,
+    Stored,
+    general_name,
+)
 
 _SKEW: Final = timedelta(hours=1)  # that clocks of API servers may be behind ours
 _RSA_BITS: Final = 2048
@@ -20,10 +27,10 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 def issue(policy: Policy, now: datetime, keep: Iterable[x509.Certificate] = ()) -> Stored:
     """Make a new pair, valid from now on; the CAs to `keep` stay trusted beside its own."""
     serial = x509.random_serial_number()
-    valid = (now - _SKEW, now + policy.valid_for)
+    valid = (now - _SKEW, now + policy.lifetime.valid_for)
     authority_key = _new_key(policy.key_kind)
     # Named anew each time: verifiers look for a CA by its name first.
-    authority_name = _name(f"stentor-webhook-ca-{serial % 10**8:08}")
+    authority_name = _name(f"{AUTHORITY_PREFIX}{serial % 10**8:08}")
     authority = (
         _builder(authority_name, authority_name, authority_key, authority_key, valid=valid)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -14,6 +14,7 @@ from random import Random
 from typing import Final
 
 import attrs
+from cryptography import x509
 
 from controller.webhooks.certificates import (
     Nothing,
@@ -29,6 +30,7 @@ from controller.webhooks.injection import (
     CONFIGURATION_NAME,
     DEFINITION_NAME,
     bundles_of,
+    ours_in,
     with_bundle,
 )
 from controller.webhooks.issue import issue
@@ -104,6 +106,7 @@ class Keeper:
     waiting_for: str = "the API server to be read"
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event)
     _known: dict[str, float] = attrs.field(factory=dict)  # fingerprint -> first seen, monotonic
+    _remembered: tuple[x509.Certificate, ...] = ()
     _seen: dict[Place, Reflector] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -150,6 +153,7 @@ class Keeper:
         if not all(reflector.is_synced for reflector in self._seen.values()):
             return LONGEST_SLEEP_S
         stored = await self._kept_secret()
+        self._remembered = stored.authorities
         problem: ApiError | None = None
         for place in (CONFIGURATION, DEFINITION):
             try:
@@ -160,7 +164,8 @@ class Keeper:
         wait_s = self._adopt(stored.pair)
         if problem is not None:
             raise problem
-        due_s = (stored.pair.expires - self.policy.renew_before - self.wall()).total_seconds()
+        due = stored.pair.expires - self.policy.lifetime.renew_before
+        due_s = (due - self.wall()).total_seconds()
         return min(LONGEST_SLEEP_S, max(due_s, 0.0) + _AGAIN_S, wait_s)
 
     # --- the Secret
@@ -186,7 +191,9 @@ class Keeper:
 
     def _plan(self, raw: Raw | None) -> Nothing | Renew | Trust:
         data = None if raw is None else raw.get("data")
-        return plan(data, self.policy, self.wall(), self.held)
+        configurations = filter(None, map(self._copy_of, (CONFIGURATION, DEFINITION)))
+        trusted = [each for seen in configurations for each in ours_in(seen)]
+        return plan(data, self.policy, self.wall(), self.held, (*self._remembered, *trusted))
 
     async def _write_secret(self, raw: Raw | None, stored: Stored) -> None:
         if raw is not None:

@@ -49,6 +49,11 @@ class Controller:
     registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
     _obstacle: Callable[[], str] = attrs.field(default=lambda: "starting")
 
+    @property
+    def obstacle(self) -> str:
+        """What keeps us from our work, "" when nothing."""
+        return self._obstacle()
+
     async def run(self) -> None:
         """Work until cancelled; raises FatalError when a port is taken or no API is known."""
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
@@ -146,7 +151,7 @@ class Controller:
         return Reply(200, b"ok\n")
 
     async def _ready(self) -> Reply:
-        obstacle = self._obstacle()
+        obstacle = self.obstacle
         return Reply(503 if obstacle else 200, f"{obstacle or 'ok'}\n".encode())
 
     async def _metrics(self) -> Reply:

@@ -4,6 +4,7 @@ One control plane for a session, with our CRDs; a namespace for each test.
 A machine without the programs skips these tests by name; CI must have them (scripts/build_cluster).
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -21,9 +22,9 @@ _planes: list[ControlPlane] = []
 _LOG_LINES = 20
 
 
-@pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
-    """A running API server."""
+@contextlib.contextmanager
+def running_plane() -> Iterator[ControlPlane]:
+    """Run an API server while the context lasts; its logs are shown with failures."""
     try:
         programs()
     except LabError as exc:
@@ -39,6 +40,13 @@ def plane() -> Iterator[ControlPlane]:
         finally:
             made.down()
             _planes.remove(made)
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """A running API server."""
+    with running_plane() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,6 @@ class Controller:
                 settings.cert_dir,
                 lambda chain, key: use_certificate(context, chain, key),
                 self.log,
-                _wall,
             )
         self._obstacle = lambda: keeper.obstacle
         server = WebhookServer(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from watchfiles import awatch
 from controller.webhooks.certificates import TLS_CRT, TLS_KEY, fingerprint_of
 from stentor.logging import Log
 
-AGAIN_S: Final = 10.0  # to look without being told: a directory that is not there yet
+AGAIN_S: Final = 5.0  # to look without being told: what changed just before the watch began
 
 
 class BadFilesError(ValueError):
@@ -28,7 +27,6 @@ class CertificateFiles:
     directory: Path
     serve: Callable[[bytes, bytes], None]
     log: Log
-    wall: Callable[[], datetime]
     problem: str = "not read yet"
     _served: tuple[bytes, bytes] = (b"", b"")
 

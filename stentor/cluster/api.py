@@ -6,8 +6,10 @@ not used, since decoding into them costs ten times as much as these dictionaries
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -46,14 +48,21 @@ async def load(kubeconfig: str) -> Configuration:
     try:
         if not kubeconfig:
             load_incluster_config(client_configuration=configuration)
+        elif not await asyncio.to_thread(_is_there, kubeconfig):
+            raise ConfigException("there is no such file")
         else:
             await load_kube_config(kubeconfig, client_configuration=configuration)
     except ConfigException as exc:
         where = f"--kubeconfig {kubeconfig}" if kubeconfig else "not in a pod, and no --kubeconfig"
         raise KubeconfigError(f"{where}: {exc}") from exc
     except Exception as exc:  # the loader lets YAML's, base64's and OpenSSL's errors through
-        raise KubeconfigError(f"--kubeconfig {kubeconfig}: {exc}") from exc
+        raise KubeconfigError(f"--kubeconfig {kubeconfig}: not a kubeconfig: {exc}") from exc
     return configuration
+
+
+def _is_there(kubeconfig: str) -> bool:
+    """Whether any of the files is; there may be several, as in PATH."""
+    return any(Path(part).is_file() for part in kubeconfig.split(os.pathsep))
 
 
 @asynccontextmanager

@@ -17,8 +17,8 @@ from stentor.cluster.reflector import Collection, Reflector
 from stentor.logging import Log
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.relay import Relay, relay
-from tests.cluster.webhooks.rig import Lines
 from tests.eventually import DEADLINES
+from tests.log_lines import Lines
 
 VERSION, KIND = "metallb.io/v1beta1", "IPAddressPool"
 PATH = "/apis/metallb.io/v1beta1/namespaces/{}/ipaddresspools"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -22,12 +21,12 @@ from stentor.logging import Level, Log
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.relay import Relay
 from tests.eventually import DEADLINES, eventually
+from tests.log_lines import Event, Lines
 
 T = TypeVar("T")
 NAMESPACE = "metallb-system"
 SECRET = "metallb-webhook-cert"
 QUICK = Waits(settled_s=1.0, hurried_s=0.1, patience_s=5.0)
-Event = dict[str, Any]
 
 
 @attrs.define(eq=False)
@@ -78,21 +77,6 @@ def background() -> Iterator[Background]:
         made.loop.call_soon_threadsafe(made.loop.stop)
         thread.join()
         made.loop.close()
-
-
-@attrs.define
-class Lines:
-    """A sink that keeps what it is told."""
-
-    events: list[Event] = attrs.field(factory=list)
-
-    def write(self, line: bytes) -> None:
-        """Keep one event."""
-        self.events.append(json.loads(line))
-
-    def of(self, name: str) -> list[Event]:
-        """All events of a name."""
-        return [event for event in self.events if event["event"] == name]
 
 
 @attrs.define(eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from stentor.cli.reference import markdown
 
 ROOT = Path(__file__).parents[3]
+PACKAGES = ("controller", "speaker", "stentor")
 LOG_METHODS = {"debug", "info", "warn", "error"}
 EVENT_ARGUMENT = {"Note": 0, "note": 0, "FatalError": 1, "emit": 1} | dict.fromkeys(LOG_METHODS, 0)
 EVENT = re.compile(r"[a-z]+(_[a-z]+)+|nodeAssigned")
@@ -16,7 +17,7 @@ EVENT = re.compile(r"[a-z]+(_[a-z]+)+|nodeAssigned")
 def events_in_code() -> set[str]:
     """Every text that stands where an event's name does, in a conditional expression too."""
     found: set[str] = set()
-    for package in ("speaker", "stentor"):
+    for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
@@ -50,9 +51,7 @@ def test_every_event_is_documented() -> None:
 
 
 def test_every_documented_event_is_in_the_code() -> None:
-    code = "".join(
-        path.read_text() for name in ("speaker", "stentor") for path in (ROOT / name).rglob("*.py")
-    )
+    code = "".join(path.read_text() for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 
     assert [event for event in sorted(events_in_docs()) if f'"{event}"' not in code] == []
 

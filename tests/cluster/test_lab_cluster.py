@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from stentor.lab import processes
 from stentor.lab.control_plane import ControlPlane, programs
 
 
@@ -36,6 +38,35 @@ def test_it_comes_up_answers_kubectl_and_goes_without_a_trace(tmp_path: Path) ->
     assert again.returncode == 1
     assert "take it down first" in again.stderr
     assert not (tmp_path / "cluster").exists()
+
+
+@pytest.mark.usefixtures("plane")  # skips where the programs are not there
+def test_it_comes_up_with_webhooks_that_judge(tmp_path: Path) -> None:
+    two = yaml.safe_dump_all([pool("st-a", "192.0.2.0/24"), pool("st-b", "192.0.2.7/32")])
+    try:
+        up = run(tmp_path, "up", "--webhooks")
+        config = up.stdout.partition("KUBECONFIG=")[2].split()[0]
+        applied = subprocess.run(
+            [str(programs()["kubectl"]), "--kubeconfig", config, "apply", "-f", "-"],
+            input=two, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        controller = processes.recorded(tmp_path / "cluster" / "controller.pid")
+    finally:
+        down = run(tmp_path, "down")
+
+    assert (up.returncode, down.returncode) == (0, 0), up.stderr + down.stderr
+    assert "st-a created" in applied.stdout
+    assert "overlaps IPAddressPool metallb-system/st-a" in applied.stderr
+    assert controller is not None
+    assert not controller.is_alive
+
+
+def pool(name: str, entry: str) -> dict[str, object]:
+    """A pool as a file has it."""
+    metadata = {"name": name, "namespace": "metallb-system"}
+    spec = {"addresses": [entry]}
+    version = "metallb.io/v1beta1"
+    return {"apiVersion": version, "kind": "IPAddressPool", "metadata": metadata, "spec": spec}
 
 
 def test_programs_that_are_missing_are_named(

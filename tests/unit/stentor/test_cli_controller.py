@@ -94,7 +94,7 @@ def test_a_wrong_flag_ends_with_ex_usage(arguments: list[str], part: str) -> Non
         (None, "there is no such file"),
         ("", "not a kubeconfig"),
         ("{", "not a kubeconfig"),
-        ("clusters: 7", "current-context"),
+        ("clusters: 7", "not a kubeconfig"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_named(

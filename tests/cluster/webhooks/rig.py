@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -13,6 +14,8 @@ import attrs
 from controller.config import Settings, WebhookMode
 from controller.main import Controller
 from controller.webhooks.certificates import Lifetime
+from controller.webhooks.injection import CONFIGURATION_NAME
+from controller.webhooks.server import PATHS
 from controller.webhooks.trust import Waits
 from stentor.cluster.api import Api, connect
 from stentor.cluster.errors import ApiError
@@ -151,6 +154,23 @@ class Judged:
             self.background.stop(replica.task)
         self.replicas.clear()
         self.relay.aim()
+
+    @contextlib.contextmanager
+    def policy(self, word: str) -> Iterator[None]:
+        """Have every webhook of ours say so for failurePolicy meanwhile."""
+        self._set_policy(word)
+        try:
+            yield
+        finally:
+            self._set_policy("Fail")
+
+    def _set_policy(self, word: str) -> None:
+        steps = [
+            {"op": "replace", "path": f"/webhooks/{number}/failurePolicy", "value": word}
+            for number in range(len(PATHS))
+        ]
+        target = ("validatingwebhookconfiguration", CONFIGURATION_NAME)
+        self.kubectl.good("patch", *target, "--type=json", "-p", json.dumps(steps))
 
     def secret(self) -> Event:
         """The Secret with the certificate."""

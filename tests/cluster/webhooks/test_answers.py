@@ -99,6 +99,37 @@ def test_while_nobody_answers_our_objects_are_refused_and_no_others(judged: Judg
     assert other.code == 0
 
 
+def test_what_was_stored_unjudged_is_named_and_refuses_nobody(judged: Judged) -> None:
+    """Two pools that overlap came in while nobody answered, by failurePolicy Ignore."""
+    with judged.policy("Ignore"):
+        unjudged = judged.kubectl.apply(pool("st-a", "192.0.2.0/24"), pool("st-b", "192.0.2.7/32"))
+    judged.aim(judged.start())
+
+    third = judged.kubectl.apply(pool("st-c", "198.51.100.0/24"))
+    judged.kubectl("delete", "ipaddresspool", "st-a", "st-b", "st-c", "-n", NAMESPACE)
+
+    assert unjudged.code == 0, unjudged.errors
+    assert third.code == 0, third.errors
+    assert "Warning: stored before: IPAddressPool metallb-system/st-b" in third.errors
+
+
+def test_what_may_not_be_read_is_told_and_refuses_nobody(judged: Judged, tmp_path: Path) -> None:
+    """The first rule of the role lets our kinds be read."""
+    role = ("role", "stentor-webhooks", "-n", NAMESPACE)
+    judged.kubectl.good("apply", "-f", str(DEPLOY / "rbac.yaml"))
+    removed = '[{"op": "remove", "path": "/rules/0"}]'
+    judged.kubectl.good("patch", *role, "--type=json", "-p", removed)
+    token = judged.kubectl.good("create", "token", "stentor-controller", "-n", NAMESPACE).strip()
+    judged.aim(judged.start(kubeconfig=str(kubeconfig_of(judged, token, tmp_path))))
+
+    answer = judged.kubectl.apply(pool("st-a", "192.0.2.0/24"))
+    judged.kubectl("delete", "ipaddresspool", "st-a", "-n", NAMESPACE)
+    judged.kubectl("delete", *role)
+
+    assert answer.code == 0, answer.errors
+    assert "Warning: not compared with any IPAddressPool, which cannot be read" in answer.errors
+
+
 def test_the_roles_are_enough_and_the_node_labels_reach_the_rules(
     judged: Judged, tmp_path: Path
 ) -> None:

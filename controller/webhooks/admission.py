@@ -67,9 +67,10 @@ class Admission:
         seen_kinds = LOOKS_AT.get(str(raw.get("kind")), frozenset())
         others = [each for each in existing if each.get("kind") in seen_kinds]
         others = [each for each in others if subject_of(each) != subject_of(raw)]
-        old = self._findings(others)
+        now = self._findings([*others, raw])
+        old = self._findings(others) if now else []  # mostly there is nothing to take off
         before = set(map(str, old))
-        news = [each for each in self._findings([*others, raw]) if str(each) not in before]
+        news = [each for each in now if str(each) not in before]
         refusals += tuple(str(f) for f in news if f.is_error and not f.is_transient)
         warnings += tuple(str(f) for f in news if f.is_transient)
         warnings += tuple(f"stored before: {f}" for f in old if f.is_error and not f.is_transient)

@@ -8,6 +8,7 @@ once: the Secret and the configurations are replaced by version, and the loser r
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from random import Random
@@ -136,37 +137,44 @@ class Keeper:
         while True:
             self._changed.clear()
             try:
-                sleep_s = await self._step()
-                back_off.reset()
+                sleep_s, problems = await self._step()
             except ApiError as exc:
-                sleep_s = _AGAIN_S if exc.is_conflict else back_off.next_s()
-                if not exc.is_conflict:
-                    self.log.warn("certificate_not_kept", message=str(exc), again_in_s=sleep_s)
-            try:
+                sleep_s, problems = LONGEST_SLEEP_S, [exc]
+            if not problems:
+                back_off.reset()
+            elif all(problem.is_conflict for problem in problems):
+                sleep_s = _AGAIN_S
+            else:
+                sleep_s = min(sleep_s, back_off.next_s())
+                for problem in problems:
+                    self.log.warn(
+                        "certificate_not_kept", message=str(problem), again_in_s=round(sleep_s, 2)
+                    )
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep_s):
                     await self._changed.wait()
-            except TimeoutError:
-                pass
 
-    async def _step(self) -> float:
-        """Go as far as the world allows; returns after how many seconds to look again."""
+    async def _step(self) -> tuple[float, list[ApiError]]:
+        """
+        Go as far as the world allows.
+
+        Returns after how many seconds to look again, and what stood in the way of trust.
+        """
+        problems: list[ApiError] = []
         if not all(reflector.is_synced for reflector in self._seen.values()):
-            return LONGEST_SLEEP_S
+            return LONGEST_SLEEP_S, problems
         stored = await self._kept_secret()
         self._remembered = stored.authorities
-        problem: ApiError | None = None
         for place in (CONFIGURATION, DEFINITION):
             try:
                 await self._inject(place, stored)
             except ApiError as exc:  # one that is refused keeps neither the other nor the rest
-                problem = exc
+                problems.append(exc)
         self._look_at_trust()
         wait_s = self._adopt(stored.pair)
-        if problem is not None:
-            raise problem
         due = stored.pair.expires - self.policy.lifetime.renew_before
         due_s = (due - self.wall()).total_seconds()
-        return min(LONGEST_SLEEP_S, max(due_s, 0.0) + _AGAIN_S, wait_s)
+        return min(LONGEST_SLEEP_S, max(due_s, 0.0) + _AGAIN_S, wait_s), problems
 
     # --- the Secret
 

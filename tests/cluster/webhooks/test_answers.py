@@ -1,5 +1,6 @@
 """What people see of the webhooks: refusals, conversion, and what happens while they are down."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,30 @@ def kubeconfig_of(judged: Judged, token: str, folder: Path) -> Path:
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def test_a_controller_that_may_not_tell_whom_to_trust_serves_in_the_end(
+    judged: Judged, tmp_path: Path
+) -> None:
+    """The error that people then see names the certificate; the log has the missing right."""
+    role = ("clusterrole", "stentor-webhooks")
+    judged.kubectl.good("apply", "-f", str(DEPLOY / "rbac.yaml"))
+    steps = [
+        {"op": "replace", "path": f"/rules/{number}/verbs", "value": ["get", "list", "watch"]}
+        for number in (1, 2)
+    ]
+    judged.kubectl.good("patch", *role, "--type=json", "-p", json.dumps(steps))
+    token = judged.kubectl.good("create", "token", "stentor-controller", "-n", NAMESPACE).strip()
+    replica = judged.start(kubeconfig=str(kubeconfig_of(judged, token, tmp_path)))
+    judged.aim(replica)
+
+    refused = judged.kubectl.apply(pool("st-a", "192.0.2.0/24"))
+    judged.kubectl.good("delete", *role)
+
+    assert "certificate signed by unknown authority" in refused.errors
+    told = [event["message"] for event in replica.lines.of("certificate_not_kept")]
+    assert any("metallb-webhook-configuration: 403 Forbidden" in message for message in told)
+    assert any("bgppeers.metallb.io: 403 Forbidden" in message for message in told)
 
 
 def test_a_controller_that_may_not_read_says_so(judged: Judged, tmp_path: Path) -> None:

@@ -56,6 +56,38 @@ def test_a_peer_frozen_whole_takes_nothing_back_by_itself_when_it_thaws(
     assert keyed.endless() == []
 
 
+def test_a_host_that_reboots_at_once_is_no_longer_its_former_self(keyed: Watched) -> None:
+    """
+    Its former self was fenced, and the claims of that go on: they must not silence the new one.
+
+    It has forgotten its cells, so only the time of day puts its epoch above theirs. Nothing here
+    waits for its lease (3 s) to end; whether the boot is faster depends on the machine.
+    """
+    lab, owners = keyed.lab, keyed.begin()
+    victim = owner(keyed, owners)
+    lost, taken = (len(events(lab, victim, name)) for name in ("lease_lost", "seats_taken"))
+
+    lab.kill(victim, Target.HOST)
+    taken_over(lab, victim)
+    former = epochs_found_silent(lab, victim)
+    lab.heal(victim)
+
+    assert keyed.begin() == owners
+    assert {entry["why"] for entry in events(lab, victim, "seats_taken")[taken:]} == {"given"}
+    # A busy machine may silence it once more: that is a verdict on its new epoch.
+    suspended = [e for e in events(lab, victim, "lease_lost")[lost:] if e["suspended"]]
+    assert former
+    assert not suspended or epochs_found_silent(lab, victim) > former
+    assert keyed.endless() == []
+
+
+def epochs_found_silent(lab: Lab, victim: Host) -> set[int]:
+    """The epochs of a node on which the others have logged a verdict."""
+    others = (node for node in lab.topology.nodes if node != victim)
+    entries = (entry for node in others for entry in events(lab, node, "node_silent"))
+    return {entry["epoch"] for entry in entries if entry["name"] == victim.name}
+
+
 @pytest.mark.parametrize("verdict", ["drop", "reject"])
 @pytest.mark.parametrize("ports", ["7946", "7947"])
 def test_filtered_datagrams_move_no_vip(keyed: Watched, ports: str, verdict: str) -> None:

@@ -3,14 +3,19 @@
 import os
 import shutil
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.kernels import images, recipe
+from tests.kernels.conftest import find_images
 from tests.kernels.errors import ImageError, VmError
+from tests.kernels.recipe import KERNELS
 from tests.kernels.table import Table
 from tests.kernels.vm import Vm
+from tests.process.rig import sh
 
 DEB822 = """\
 # where this image came from
@@ -26,6 +31,11 @@ Suites: bookworm-security
 Components: main
 """
 ONE_LINE = "deb [arch=amd64] http://mirror.invalid/debian bookworm contrib main\n"
+
+
+def made_of(path: Path) -> images.Images:
+    """Images that are all one file."""
+    return images.Images(root=path, packages=path, vmlinuz=path, initrd=path)
 
 
 @pytest.fixture
@@ -104,11 +114,8 @@ def test_a_builder_that_fails_shows_its_last_words() -> None:
 def test_a_kernel_that_is_none_is_an_error_with_qemus_words(tmp_path: Path) -> None:
     for name in ("vmlinuz", "initrd", "disk"):
         (tmp_path / name).write_bytes(b"not a kernel" * 100)
-    broken = images.Images(
-        root=tmp_path / "disk",
-        packages=tmp_path / "disk",
-        vmlinuz=tmp_path / "vmlinuz",
-        initrd=tmp_path / "initrd",
+    broken = attrs.evolve(
+        made_of(tmp_path / "disk"), vmlinuz=tmp_path / "vmlinuz", initrd=tmp_path / "initrd"
     )
 
     ours = f"st-k{os.getpid()}-*"
@@ -118,6 +125,59 @@ def test_a_kernel_that_is_none_is_an_error_with_qemus_words(tmp_path: Path) -> N
         pass
 
     assert set(Path("/run").glob(ours)) == before
+
+
+def test_a_guest_that_does_not_come_up_in_time_is_an_error_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    """A real kernel without a single file: it boots and has nobody to answer us."""
+    (tmp_path / "nothing").write_bytes(b"")
+    whole = find_images(KERNELS[0])
+    mute = attrs.evolve(whole, initrd=tmp_path / "nothing")
+    before = set(Path("/run").glob(f"st-k{os.getpid()}-*"))
+
+    with (
+        pytest.raises(VmError, match="boot: no answer in 1 s; console:"),
+        Vm(mute, tmp_path / "nothing", boot_s=1.0),
+    ):
+        pass
+
+    assert set(Path("/run").glob(f"st-k{os.getpid()}-*")) == before
+
+
+def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "initrd"
+
+    with (
+        pytest.raises(VmError, match=f"cannot be prepared: .*{gone}"),
+        Vm(made_of(gone), gone),
+    ):
+        pass
+
+
+def test_a_disk_too_full_for_a_vm_is_said_and_left_as_it_was(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    (tmp_path / "part").write_bytes(bytes(1 << 20))
+    big = made_of(tmp_path / "part")
+
+    with (
+        pytest.raises(VmError, match=r"cannot be prepared: .*No space left"),
+        Vm(big, tmp_path / "part", place=small_disk),
+    ):
+        pass
+
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=64k", "st-small", str(place))
+    yield place
+    sh("umount", str(place))
 
 
 def test_the_table_has_a_row_for_each_case_and_a_column_for_each_kernel(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class Vm:
     own_time: bool = True
     boot_s: float = BOOT_S
     memory_mib: int = _MEMORY_MIB
+    place: Path = Path("/run")  # where its directory is made: sockets want a short path
     _folder: Path = attrs.field(init=False)
     _process: "subprocess.Popen[bytes] | None" = None
     _agent: socket.socket | None = None
@@ -69,7 +70,7 @@ class Vm:
 
     def __enter__(self) -> Self:
         self._folder = Path(
-            tempfile.mkdtemp(prefix=f"st-k{os.getpid()}-{next(_numbers)}-", dir="/run")
+            tempfile.mkdtemp(prefix=f"st-k{os.getpid()}-{next(_numbers)}-", dir=self.place)
         )
         try:
             self.boot()
@@ -83,10 +84,14 @@ class Vm:
 
     def boot(self) -> None:
         """Start qemu and wait for the agent; raises VmError."""
-        with (self._folder / "qemu.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        try:
+            command = self._command()
+            with (self._folder / "qemu.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        except OSError as exc:  # no room for the initrd, an image that is gone, no qemu
+            raise VmError(f"a VM cannot be prepared: {exc}") from exc
         deadline = time.monotonic() + self.boot_s
         self._agent = self._connect("agent", deadline)
         self._rest = b""

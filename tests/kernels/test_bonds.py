@@ -106,3 +106,33 @@ def test_a_bond_whose_lladdr_follows_the_active_member_answers_with_the_new_one(
 
     record_property("rung", attached[0]["rung"])
     assert node.ask("cb1") == [("02:00:00:00:01:04", 0)]
+
+
+def test_native_xdp_is_not_used_on_a_bond_though_its_members_would_take_it(
+    node: Node, record_property: Any
+) -> None:
+    """It would run on each member, by the member's number and before a standby one is dropped."""
+    xdp_pass = "python3 -m stentor.lab.xdp_pass"
+    node.sh(
+        "ip link add st-bond type bond mode active-backup miimon 100\n"
+        f"{CLIENT} ip link add st-br type bridge\n{CLIENT} ip link set st-br up\n"
+        + "".join(
+            f"ip link add st-m{n} type veth peer name st-p{n} netns st-client\n"
+            f"ip link set st-m{n} master st-bond\n"
+            f"{CLIENT} ip link set st-p{n} master st-br up\n"
+            for n in range(2)
+        )
+        + "ip link set st-bond up\ncd /opt/stentor\n"
+        f"{CLIENT} {xdp_pass} st-p0 st-p1\n"
+        # The trap is set: the kernel takes a native program there.
+        f"{xdp_pass} st-bond\nip -d link show st-bond | grep -q 'prog/xdp'\n"
+        "ip link set st-bond xdpdrv off"
+    )
+    eventually(lambda: active_member(node), until=bool, within_s=BONDED_S)
+
+    [attached] = node.serve("native", "st-bond", "st-m0", "st-m1")
+
+    record_property("rung", attached["rung"])
+    assert (attached["name"], attached["rung"]) == ("st-bond", "generic")
+    assert attached["reason"] == "not_supported"
+    assert node.ask("st-br") == [(attached["lladdr"], 0)]

@@ -15,7 +15,7 @@ from tests.conftest import LEFT_OUT
 from tests.kernels import product as product_of_tree
 from tests.kernels.errors import ImageError
 from tests.kernels.images import Images, images
-from tests.kernels.node import NICS, Node
+from tests.kernels.node import LOAD, NICS, Node
 from tests.kernels.recipe import KERNELS, Kernel
 from tests.kernels.table import Table
 from tests.kernels.vm import Vm
@@ -30,8 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     here, left_out = str(Path(__file__).parent), 0
     for item in [item for item in items if str(item.path).startswith(here)]:
         item.add_marker("root")
-        item.add_marker(pytest.mark.timeout(1800))  # a cold build of the images is in it
-        if IS_ALL or not {"vm", "ring"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.timeout(3600))  # a cold build of the images, a busy host
+        if IS_ALL or not {"vm", "ring", "links"} & set(getattr(item, "fixturenames", ())):
             continue
         case = getattr(item, "callspec", None)
         is_first = case is None or case.params.get("vm", KERNELS[0]) == KERNELS[0]
@@ -79,7 +79,7 @@ def vm(request: pytest.FixtureRequest, product: Path) -> Iterator[Vm]:
     CONSOLES.mkdir(exist_ok=True)
     kept = CONSOLES / f"{kernel.name}.log"
     with Vm(find_images(kernel), product, NICS, kept_console=kept) as running:
-        running.call("tests.kernels.guest.net:load")
+        running.call(LOAD)
         yield running
 
 

@@ -17,6 +17,7 @@ NICS: Final = (
     Nic("virtio-net-pci", "02:00:00:00:02:03", hub=2),
     Nic("virtio-net-pci", "02:00:00:00:02:04", hub=3),
 )
+LOAD: Final = "tests.kernels.guest.net:load"  # once after each boot
 CLIENT: Final = "ip netns exec st-client"
 VIP: Final = "192.0.2.100"
 VIP6: Final = "2001:db8::100"
@@ -35,6 +36,12 @@ class Node:
     def reset(self) -> None:
         """Undo what a test did."""
         self.vm.call("tests.kernels.guest.plane:stop")
+
+    def reboot(self) -> None:
+        """Undo what only a boot undoes."""
+        self.vm.reset()
+        self.vm.wait_for_agent()
+        self.vm.call(LOAD)
 
     def sh(self, script: str) -> str:
         """Lines of shell on the node."""

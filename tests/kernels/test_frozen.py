@@ -89,7 +89,7 @@ def ring(request: pytest.FixtureRequest, product: Path) -> Iterator[Ring]:
         sh("ip", "-n", topology.switch, "tuntap", "add", "st-tap", "mode", "tap")
         sh("ip", "-n", topology.switch, "link", "set", "st-tap", "master", BRIDGE, "up")
         nic = Nic("virtio-net-pci", LLADDR, tap="st-tap")
-        with Vm(images, product, (nic,), netns=topology.switch, own_time=False) as vm:
+        with Vm(images, product, (nic,), netns=topology.switch, shift=None) as vm:
             made = Ring(lab, vm)
             made.start_speaker()
             yield made

@@ -55,9 +55,10 @@ class Vm:
     netns: str = ""  # where the tap devices are
     append: str = ""  # more words of the kernel's command line
     kept_console: Path | None = None  # where the console goes when the VM ends
-    # Its time goes by its own instructions (8 ns each): a busy host makes it slow, and it never
-    # notices. Off where it beats with others. Seen without: a guest that did nothing but tick.
-    own_time: bool = True
+    # Its time goes by its own instructions, 2 ** shift ns each: a busy host makes it slow, and it
+    # never notices. None where it beats with others. Seen without: a guest that did nothing but
+    # tick.
+    shift: int | None = 3
     boot_s: float = BOOT_S
     memory_mib: int = _MEMORY_MIB
     place: Path = Path("/run")  # where its directory is made: sockets want a short path
@@ -192,7 +193,7 @@ class Vm:
             *("setpriv", "--pdeathsig", "KILL"),  # a test process that is killed takes it along
             *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "Nehalem", "-m", str(self.memory_mib)),
             *("-nodefaults", "-no-user-config", "-display", "none", "-smp", "1"),
-            *(("-icount", "shift=3") if self.own_time else ()),
+            *(() if self.shift is None else ("-icount", f"shift={self.shift}")),
             *("-kernel", str(self.images.vmlinuz), "-initrd", str(self._initrd())),
             *("-append", " ".join(words)),
             *("-serial", f"file:{self._console}"),

@@ -113,6 +113,7 @@ class Vigil:
     _send_at: float = -inf
     _check_at: float = inf
     _wide_until: float = -inf
+    _is_wide: bool = False  # chosen so, and to be chosen anew when that is over
 
     # --- whom
 
@@ -125,7 +126,8 @@ class Vigil:
 
     def _choose(self, now: float) -> None:
         wanted = {*ring_after(self.own, self._known), *self._kept}
-        if now < self._wide_until:
+        self._is_wide = now < self._wide_until
+        if self._is_wide:
             wanted |= {*ring_after(self.own, self._known, WIDE)}
         wanted.discard(self.own)
         for node in self.watchees.keys() - wanted:
@@ -182,7 +184,7 @@ class Vigil:
     def _send(self, now: float) -> list[tuple[str, int]]:
         is_late = now - self._send_at > LATE_S
         self._send_at = now + BEAT_S if is_late else self._send_at + BEAT_S
-        if self._wide_until <= now and len(self.watchees) > WATCHED:
+        if self._is_wide and self._wide_until <= now:
             self._choose(now)
         self._seq = (self._seq + 1) & 0xFFFF_FFFF
         beats = []

@@ -50,6 +50,7 @@ class LargeWorld(World):
         self._alive: dict[str, frozenset[str]] = {}  # members as they were when last surveyed
         self._roused_at: dict[str, float] = {}
         self._looked: dict[str, float] = {}
+        self._told: dict[str, Hello] = {}  # the last hello of each node
         self._is_look_due = False
 
     # --- what touches whom
@@ -206,13 +207,38 @@ class LargeWorld(World):
         assert herald is not None
         hello = decode(action.payload)
         is_calm = self.leaves_out and not self.segment.loss and self.segment.delay_s <= DELAY_S
+        repeated = self._repeated(source, hello) if isinstance(hello, Hello) else None
         for node in action.nodes:
             target = self.hosts[node]
             if self.leaves_out and not (target.is_up and self.segment.is_open(source, node)):
                 continue
-            if is_calm and isinstance(hello, Hello) and self._is_known(hello, target):
-                continue
+            if is_calm and isinstance(hello, Hello):
+                if repeated is not None and self._has_heard(repeated, hello, target):
+                    continue
+                if self._is_known(hello, target):
+                    continue
             host.do(herald.swim.send_user(node, action.payload))
+
+    def _repeated(self, source: str, hello: Hello) -> Hello | None:
+        """The hello before, where this one says the same."""
+        before = self._told.get(source)
+        self._told[source] = hello
+        if before is None or before.instance != hello.instance or before.seq >= hello.seq:
+            return None
+        is_same = before.fences == hello.fences and _lasting(before) == _lasting(hello)
+        return before if is_same else None
+
+    def _has_heard(self, before: Hello, hello: Hello, target: Host) -> bool:
+        """The quick way of `_is_known`, for who has heard the very one before."""
+        if target.herald is None or not target.runs:
+            return False
+        peer = target.herald.core._world.peers.get(hello.node)
+        if peer is None or peer.hello is not before:
+            return False
+        if not (peer.is_member and peer.is_alive and peer.differs_since is None):
+            return False
+        peer.hello, peer.heard_at = hello, self.engine.now
+        return True
 
     def _is_known(self, hello: Hello, target: Host) -> bool:
         """Note that a hello came that says nothing new; False when it has to be read."""

@@ -4,7 +4,7 @@ import random
 
 from tests.sim.faults import NEVER, Fault, Kind, draw_fault, draw_schedule
 
-MEAN_S = 3_600.0  # between two incidents: each of 200 nodes is hit every eight days
+MEAN_S = 14_400.0  # between two incidents: each of 200 nodes is hit about once a month
 GONE_S = 70.0  # a host that stays off: longer than anything is done for the lately dead
 _GAP_S = 0.3  # between two restarts of a rolling upgrade
 _WAVE = 10  # share of the nodes that a rolling update ends at once: maxUnavailable 10 %

@@ -17,13 +17,21 @@ def parse_address(text: str) -> Address:
     try:
         address = ip_address(text)
     except ValueError as exc:
-        raise AddressError(f"{text!r} is not an IPv4 or IPv6 address") from exc
+        raise AddressError(f"{text!r} is not an IPv4 or IPv6 address{_dotted(text)}") from exc
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
             raise AddressError(f"{text!r} has a zone; write {text.partition('%')[0]}")
         if address.ipv4_mapped is not None:
             raise AddressError(f"{text!r} is an IPv4 address; write {address.ipv4_mapped}")
     return address
+
+
+def _dotted(text: str) -> str:
+    """The end of the sentence for an address whose dots became commas, as scanned texts have it."""
+    try:
+        return f"; write {ip_address(text.replace(',', '.'))}" if "," in text else ""
+    except ValueError:
+        return ""
 
 
 def parse_range(text: str) -> tuple[Address, Address]:

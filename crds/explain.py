@@ -1,5 +1,6 @@
 """From pydantic's errors to problems that a person with a YAML file can act on."""
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -102,10 +103,32 @@ def _none_of(shown: str, expected: str) -> str:
 
 
 def _unknown_field(model: type[BaseModel], path: Path) -> str:
+    """What was meant: a field of another spelling here, or of this one elsewhere in the object."""
+    name = str(path[-1])
     owner = _model_at(model, path[:-1])
-    names = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
-    hint = suggestion(str(path[-1]), names) or f"; fields here are {', '.join(names)}"
-    return f"no such field{hint}"
+    names = [field.alias or key for key, field in owner.model_fields.items()] if owner else []
+    if hint := suggestion(name, names):
+        return f"no such field{hint}"
+    here = tuple(str(step) for step in path[:-1] if not isinstance(step, int))
+    if places := [place for place in _places(model, name) if place[:-1] != here]:
+        nearest_place = min(places, key=len)
+        parent = nearest_place[:-1]
+        is_below = parent[: len(here)] == here
+        remedy = f" (indent it below {parent[-1]})" if parent and is_below else ""
+        return f"no such field here; did you mean {'.'.join(nearest_place)}?{remedy}"
+    if ":" in name:
+        return "no such field; a colon ends a key only before a blank or the end of the line"
+    return f"no such field; fields here are {', '.join(names)}"
+
+
+def _places(model: type[BaseModel], name: str) -> Iterator[tuple[str, ...]]:
+    """Where in an object of `model` there is a field `name`, lists passed through."""
+    for key, field in model.model_fields.items():
+        spelt = field.alias or key
+        if spelt == name:
+            yield (spelt,)
+        elif (part := _model_in(field.annotation)) is not None:
+            yield from ((spelt, *place) for place in _places(part, name))
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

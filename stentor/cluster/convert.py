@@ -101,7 +101,9 @@ def name_problems(metadata: ObjectMeta) -> tuple[Problem, ...]:
     return tuple(
         Problem(
             ("metadata", field),
-            f"{text!r} is not a name: up to {_DNS_MAX} of a-z, 0-9, '-', '.', starting and "
+            f"{text!r} is a placeholder: write a name in its place"
+            if text.startswith("<") and text.endswith(">")
+            else f"{text!r} is not a name: up to {_DNS_MAX} of a-z, 0-9, '-', '.', starting and "
             "ending with a letter or digit",
             text,
         )

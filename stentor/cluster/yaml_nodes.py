@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 import yaml
 
+from stentor.cluster.yaml_hints import explained
+
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML without libyaml: slower, the same events
@@ -153,8 +155,9 @@ class _Composer:
             mark = exc.problem_mark or exc.context_mark
             # What is missing at the end is missing from the last line, not from the one after.
             last = text.rstrip().count("\n")
-            line = self.first_line + min(mark.line if mark is not None else 0, last)
-            raise YamlError(line, str(exc.problem or exc.context)) from exc
+            place = min(mark.line if mark is not None else 0, last)
+            message = explained(str(exc.problem or exc.context), text.splitlines(), place)
+            raise YamlError(self.first_line + place, message) from exc
         except yaml.YAMLError as exc:
             raise YamlError(self.first_line, str(exc)) from exc
 

@@ -35,6 +35,7 @@ def from_kubespray(documents: list[Any], out: Conversion) -> None:
     for document in documents:
         if not isinstance(document, dict):
             raise ConvertError("is no file of variables, need lines of `name: value`")
+        _refuse_lost_indentation(document)
         given = {key: value for key, value in document.items() if key in _SWITCHES}
         for name, value in given.items():
             usual, message = _SWITCHES[name]
@@ -42,6 +43,16 @@ def from_kubespray(documents: list[Any], out: Conversion) -> None:
                 out.warn(name, message)
         is_careful = bool(given.get("metallb_avoid_buggy_ips"))
         _config(out.only("metallb_config", given.get("metallb_config"), _CONFIG), out, is_careful)
+
+
+def _refuse_lost_indentation(document: Raw) -> None:
+    """Variables copied from a page that shows them flush left would else say nothing at all."""
+    beside = sorted(_CONFIG & document.keys())
+    if "metallb_config" in document and not document["metallb_config"] and beside:
+        raise ConvertError(
+            f"metallb_config: is empty, but {', '.join(beside)} stands beside it; indent what "
+            "belongs below it"
+        )
 
 
 def _config(config: Raw, out: Conversion, avoids_buggy_ips: bool) -> None:

@@ -94,6 +94,28 @@ def test_all_of_an_objects_problems_are_told_at_once() -> None:
             id="a_field_like_no_other",
         ),
         pytest.param(
+            {**pool(), "serviceAllocation": {"priority": 5}},
+            "serviceAllocation: no such field here; did you mean spec.serviceAllocation? "
+            "(indent it below spec)",
+            id="a_field_that_belongs_deeper",
+        ),
+        pytest.param(
+            pool(serviceAllocation={"autoAssign": True}),
+            "spec.serviceAllocation.autoAssign: no such field here; did you mean spec.autoAssign?",
+            id="a_field_that_belongs_elsewhere",
+        ),
+        pytest.param(
+            {**pool(), "spec:addresses": []},
+            "spec:addresses: no such field; a colon ends a key only before a blank or the end of "
+            "the line",
+            id="a_key_that_swallowed_another",
+        ),
+        pytest.param(
+            pool(addresses=["192,0,2,1-192,0,2,5"]),
+            "spec.addresses[0]: '192,0,2,1' is not an IPv4 or IPv6 address; write 192.0.2.1",
+            id="commas_for_dots",
+        ),
+        pytest.param(
             allocation(priority=1.5),
             "spec.serviceAllocation.priority: 1.5 is a number, need a whole number, without quotes",
             id="a_fraction_for_an_integer",

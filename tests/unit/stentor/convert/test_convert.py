@@ -170,6 +170,9 @@ def test_an_old_peer_keeps_its_timers_unsaid() -> None:
         ("configmap", "kind: ConfigMap", "ConfigMap: data.config is required"),
         ("kubespray", "metallb_config: {address_pools: {a: {}}}",
          "metallb_config.address_pools.a.ip_range: is required"),
+        ("kubespray", "metallb_config:\nlayer2: [a]\naddress_pools: {}\n",
+         "metallb_config: is empty, but address_pools, layer2 stands beside it; indent what "
+         "belongs below it"),
         ("kubespray", "- a", "is no file of variables, need lines of `name: value`"),
         ("addresspool", OLD_POOL.replace("layer2", "arp"),
          "AddressPool metallb-system/lan: spec.protocol: 'arp' is none of layer2, bgp"),

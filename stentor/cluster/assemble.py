@@ -1,15 +1,18 @@
 """All files of a directory to one World: what only shows when objects are seen together. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import attrs
 
 from crds.errors import Path
 from crds.explain import suggestion
+from crds.ip_address_pool import IPAddressPool
+from crds.l2_advertisement import L2Advertisement
 from stentor.address_sets import AddressIndex, Vip
 from stentor.cluster.annotations import PREFERRED_AT
-from stentor.cluster.convert import Claim, SliceOf
+from stentor.cluster.convert import Claim, PoolAndAds, SliceOf
 from stentor.cluster.documents import Entry, FileContent, Ident
 from stentor.cluster.findings import Cause, Finding, Severity
 from stentor.cluster.objects import (
@@ -73,12 +76,25 @@ def _distinct(files: Mapping[str, FileContent], findings: list[Finding]) -> list
     """Return each object once, in order of path, and tell the other places of it."""
     chosen: dict[Ident, Entry] = {}
     for _, content in sorted(files.items()):
-        for ident, entry in content.entries.items():
-            winner = chosen.setdefault(ident, entry)
+        for entry in chain.from_iterable(map(_parts, content.entries.values())):
+            winner = chosen.setdefault(entry.ident, entry)
             if winner is not entry:
                 message = f"stands in {winner.file}:{winner.line} too, which counts; remove one"
                 findings.append(entry.finding((), message, cause=Cause.DUPLICATE))
     return list(chosen.values())
+
+
+def _parts(entry: Entry) -> Iterator[Entry]:
+    """An AddressPool as a pool, which it may not share its name with, and advertisements."""
+    match entry.value:
+        case PoolAndAds(pool=pool, l2_ads=ads):
+            key = entry.ident[1]
+            yield attrs.evolve(entry, ident=(IPAddressPool.KIND, key), value=pool)
+            for ad in ads:
+                ident = (L2Advertisement.KIND, key._replace(name=ad.name))
+                yield attrs.evolve(entry, ident=ident, value=ad)
+        case _:
+            yield entry
 
 
 def _values(entries: Iterable[Entry], kind: type[T]) -> list[T]:

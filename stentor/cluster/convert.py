@@ -1,6 +1,5 @@
 """From the models of crds/ to the values of `objects`: the border past which no model goes."""
 
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import attrs
 
 from crds import core, selectors
+from crds.address_pool import AddressPool, AddressPoolV1Alpha1, expanded
 from crds.addresses import parse_address
-from crds.base import ObjectMeta
-from crds.decode import AnyKind
+from crds.decode import AnyKind, decode
 from crds.errors import AddressError, Path, Problem
 from crds.ip_address_pool import IPAddressPool, ServiceAllocation
 from crds.l2_advertisement import L2Advertisement
@@ -37,8 +36,7 @@ from stentor.cluster.objects import (
 DEFAULT_NAMESPACE = "default"  # as kubectl takes an object that names none
 INGRESS: Path = ("status", "loadBalancer", "ingress")
 SPEC_IP: Path = ("spec", "loadBalancerIP")
-_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_DNS_MAX = 253  # RFC 1123 §2.1 as Kubernetes takes it
+_IN_WORLD = frozenset({IPAddressPool.KIND, L2Advertisement.KIND})  # of an AddressPool's parts
 
 
 @attrs.frozen
@@ -64,7 +62,15 @@ class SliceOf:
     endpoints: tuple[Endpoint, ...]
 
 
-Value = Claim | SliceOf | Node | Namespace | Pool | L2Ad | None
+@attrs.frozen
+class PoolAndAds:
+    """What an AddressPool comes to: a pool, and an advertisement where its protocol is layer2."""
+
+    pool: Pool
+    l2_ads: tuple[L2Ad, ...] = ()
+
+
+Value = Claim | SliceOf | Node | Namespace | Pool | L2Ad | PoolAndAds | None
 
 
 @attrs.frozen
@@ -94,22 +100,6 @@ def key_named(kind: str, namespace: str, name: str) -> Key:
     if kind in (core.Service.KIND, core.EndpointSlice.KIND):
         return Key(namespace or DEFAULT_NAMESPACE, name)
     return Key("", name)
-
-
-def name_problems(metadata: ObjectMeta) -> tuple[Problem, ...]:
-    """Check name and namespace against what the API server takes."""
-    return tuple(
-        Problem(
-            ("metadata", field),
-            f"{text!r} is a placeholder: write a name in its place"
-            if text.startswith("<") and text.endswith(">")
-            else f"{text!r} is not a name: up to {_DNS_MAX} of a-z, 0-9, '-', '.', starting and "
-            "ending with a letter or digit",
-            text,
-        )
-        for field, text in (("name", metadata.name), ("namespace", metadata.namespace))
-        if text and not (len(text) <= _DNS_MAX and _DNS_NAME.fullmatch(text))
-    )
 
 
 def convert(model: AnyKind) -> Converted:
@@ -232,6 +222,23 @@ def _pool(model: IPAddressPool) -> Converted:
     return Converted(pool, foreign_extensions(model.metadata.annotations, model.KIND), hidden)
 
 
+def _old_pool(model: AddressPool | AddressPoolV1Alpha1) -> Converted:
+    """
+    An AddressPool as today's objects say it, but for BGPAdvertisements, which nobody reads here.
+
+    The advertisement's name has a slash: an L2Advertisement may be called like the pool.
+    """
+    pool, *ads = (convert(decode(raw)) for raw in expanded(model) if raw["kind"] in _IN_WORLD)
+    assert isinstance(pool.value, Pool)
+    named = tuple(
+        attrs.evolve(ad.value, name=f"{model.KIND}/{ad.value.name}")
+        for ad in ads
+        if isinstance(ad.value, L2Ad)
+    )
+    problems = foreign_extensions(model.metadata.annotations, model.KIND)
+    return Converted(PoolAndAds(pool.value, named), problems, pool.warnings)
+
+
 def _allocation(spec: ServiceAllocation) -> PoolAllocation:
     return PoolAllocation(
         priority=spec.priority,
@@ -268,6 +275,8 @@ _CONVERTERS: Mapping[type[AnyKind], Callable[[Any], Converted]] = MappingProxyTy
         core.EndpointSlice: _endpoint_slice,
         core.Node: _node,
         core.Namespace: _namespace,
+        AddressPool: _old_pool,
+        AddressPoolV1Alpha1: _old_pool,
         IPAddressPool: _pool,
         L2Advertisement: _l2_ad,
     }

@@ -19,15 +19,16 @@ from stentor.cluster.convert import (
     INGRESS,
     SPEC_IP,
     Claim,
+    PoolAndAds,
     SliceOf,
     Value,
     convert,
     key_named,
     key_of,
-    name_problems,
 )
 from stentor.cluster.findings import Cause, Finding, Severity
 from stentor.cluster.kinds import is_to_be_read, note_on
+from stentor.cluster.names import name_problems
 from stentor.cluster.objects import Key, L2Ad, Pool
 from stentor.cluster.yaml_nodes import Node, YamlError, read_documents
 
@@ -280,8 +281,9 @@ def _lines(node: Node, value: Value) -> dict[str, int]:
     match value:
         case Claim():
             paths = [INGRESS, SPEC_IP, value.requested_at, value.pool_at, PREFERRED_AT]
-        case Pool():
-            paths = [("spec", "addresses", place) for place in range(len(value.ranges))]
+        case Pool() | PoolAndAds(pool=Pool()):
+            pool = value if isinstance(value, Pool) else value.pool
+            paths = [("spec", "addresses", place) for place in range(len(pool.ranges))]
         case L2Ad():
             paths = [("spec", "ipAddressPools", place) for place in range(len(value.pools))]
             paths += [

@@ -5,12 +5,15 @@ from typing import Final
 
 _GROUP = "metallb.io/"
 READ: Final = frozenset(
-    {"IPAddressPool", "L2Advertisement", "Service", "EndpointSlice", "Node", "Namespace"}
-)
+    {
+        "AddressPool", "IPAddressPool", "L2Advertisement", "Service", "EndpointSlice", "Node",
+        "Namespace",
+    }
+)  # fmt: skip
 _SLIP = 2  # letters: Servce, Servcie and Services are slips, ServiceAccount is another kind
 _NOT_READ = frozenset(
     {
-        "AddressPool", "BFDProfile", "BGPAdvertisement", "BGPPeer", "Community",
+        "BFDProfile", "BGPAdvertisement", "BGPPeer", "Community",
         "ConfigurationState", "MetalLB", "ServiceBGPStatus", "ServiceL2Status",
     }
 )  # fmt: skip

@@ -3,9 +3,29 @@
 import re
 from typing import Final
 
-_SHOWN_MAX: Final = 60
-_KEY: Final = re.compile(r"[\w./-]+:(?=\s|$)")
-_AFTER_QUOTE: Final = re.compile(r"""(?:"[^"]*"|'[^']*')[ \t]+[^ \t#,\]}:].*$""")
+_SHOWN_MAX: Final = 60  # characters of a row
+_ANY: Final = re.compile("")
+_TWO_KEYS: Final = re.compile(r"[\w./-]+:\s.*[\w./-]+:(\s|$)")
+_AFTER_QUOTE: Final = re.compile(r"""("[^"]*"|'[^']*')[ \t]+[^ \t#,\]}:]""")
+_ENTRY: Final = re.compile(r"^-(\s|$)")
+# Part of libyaml's text, what the row looks like, and what would be right; the first that fits.
+_HINTS: Final = (
+    ("mapping values are not", _TWO_KEYS, "write each `key: value` on a line of its own"),
+    ("mapping values are not", _ANY, "`{above}` has a value, so no lines may be indented below it"),
+    (
+        "expected '-' indicator",
+        _ANY,
+        "it stands among the entries of a list: start it with a dash or indent it less",
+    ),
+    ("expected key", _AFTER_QUOTE, "nothing may follow the closing quote"),
+    (
+        "expected key",
+        _ENTRY,
+        "indent the entry of a list at least as far as the key of the list",
+    ),
+    ("expected key", _ANY, "its indentation is that of no line above"),
+    ("find expected ':'", _ANY, "it is no `key: value`: remove it, or put the text in quotes"),
+)
 
 
 def explained(problem: str, rows: list[str], place: int) -> str:
@@ -26,20 +46,9 @@ def explained(problem: str, rows: list[str], place: int) -> str:
 
 
 def _hint(problem: str, row: str, above: str) -> str:
-    if "mapping values are not allowed" in problem:
-        if len(_KEY.findall(row)) > 1:
-            return "write each `key: value` on a line of its own"
-        return f"`{above[:_SHOWN_MAX]}` has a value, so no lines may be indented below it"
-    if "expected '-' indicator" in problem:
-        return "it stands among the entries of a list: start it with a dash or indent it less"
-    if "expected key" in problem:
-        if _AFTER_QUOTE.search(row):
-            return "nothing may follow the closing quote"
-        if row.startswith("-"):
-            return "indent the entry of a list at least as far as the key of the list"
-        return "its indentation is that of no line above"
-    if "could not find expected ':'" in problem:
-        return "it is no `key: value`: remove it, or put the text in quotes"
+    for part, looks_like, hint in _HINTS:
+        if part in problem and looks_like.search(row):
+            return hint.replace("{above}", above[:_SHOWN_MAX])
     return ""
 
 

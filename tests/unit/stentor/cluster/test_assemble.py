@@ -17,6 +17,7 @@ from tests.unit.stentor.cluster.yaml_of import (
     l2_ad,
     named,
     node,
+    old_pool,
     pool,
     service,
     vips,
@@ -246,3 +247,23 @@ def test_errors_come_with_their_place_and_sorted() -> None:
         ("a.yaml", Severity.ERROR),
         ("b.yaml", Severity.ERROR),
     ]
+
+
+def test_an_old_pool_and_a_pool_cannot_share_a_name() -> None:
+    seen = world(joined(pool("lan"), l2_ad(), old_pool("lan", addresses=["198.51.100.0/28"])))
+
+    assert str(seen.pools["lan"].ranges[0]) == "192.0.2.0/28"
+    assert [finding.object for finding in seen.findings] == ["AddressPool lan"]
+
+
+def test_an_old_pool_and_an_advertisement_can_share_a_name() -> None:
+    seen = world(joined(pool("lan"), l2_ad("old"), old_pool("old", addresses=["198.51.100.0/28"])))
+
+    assert (set(seen.l2_ads), seen.findings) == ({"old", "AddressPool/old"}, ())
+
+
+def test_an_old_pool_for_bgp_is_not_answered_for() -> None:
+    seen = world(old_pool("lan", "bgp"))
+
+    assert (set(seen.pools), set(seen.l2_ads)) == ({"lan"}, set())
+    assert "no L2Advertisement selects this pool" in str(seen.findings[0])

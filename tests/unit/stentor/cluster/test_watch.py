@@ -12,7 +12,7 @@ from stentor.cluster.objects import World
 from stentor.cluster.source import Source
 from stentor.cluster.status import StatusWriter
 from tests.eventually import DEADLINES
-from tests.unit.stentor.cluster.yaml_of import WEB, joined, l2_ad, pool, service, vips
+from tests.unit.stentor.cluster.yaml_of import WEB, joined, l2_ad, old_pool, pool, service, vips
 
 GOOD = joined(pool(), l2_ad(), service())
 OTHER = GOOD.replace("192.0.2.5", "192.0.2.6")
@@ -180,3 +180,31 @@ async def test_a_source_at_rest_yields_nothing_and_ends_when_it_is_cancelled(
 
     with pytest.raises(StopAsyncIteration):
         await anext(worlds)
+
+
+async def test_an_old_pool_is_seen_as_a_pool_and_its_advertisement(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(joined(old_pool().replace("v1beta1", "v1alpha1"), service()))
+    async with watching(tmp_path) as worlds:
+        first = await world_where(worlds, has_vip("192.0.2.5"))
+        path.write_text(joined(old_pool(autoAssign=False), service(vips="192.0.2.6")))
+
+        second = await world_where(worlds, has_vip("192.0.2.6"))
+
+    [ad] = second.l2_ads.values()
+    assert (first.findings, second.findings) == ((), ())
+    assert (first.pools["old"].auto_assign, second.pools["old"].auto_assign) == (True, False)
+    assert (ad.name, ad.selects_pool(second.pools["old"])) == ("AddressPool/old", True)
+
+
+async def test_an_old_pool_that_breaks_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(joined(old_pool(), service()))
+    async with watching(tmp_path) as worlds:
+        await world_where(worlds, has_vip("192.0.2.5"))
+        path.write_text(joined(old_pool(addresses=["192.0.2.0/33"]), service(vips="192.0.2.6")))
+
+        seen = await world_where(worlds, has_vip("192.0.2.6"))
+
+    assert [str(finding.field) for finding in seen.findings] == ["spec.addresses[0]"]
+    assert (set(seen.pools), set(seen.l2_ads)) == ({"old"}, {"AddressPool/old"})

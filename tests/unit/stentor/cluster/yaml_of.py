@@ -26,6 +26,12 @@ def pool(name: str = "lan", *addresses: str, **spec: Any) -> str:
     return document("IPAddressPool", name, "metallb.io/v1beta1", spec=spec)
 
 
+def old_pool(name: str = "old", protocol: str = "layer2", **spec: Any) -> str:
+    """Return an AddressPool of 192.0.2.0/28."""
+    spec = {"protocol": protocol, "addresses": ["192.0.2.0/28"], **spec}
+    return document("AddressPool", name, "metallb.io/v1beta1", spec=spec)
+
+
 def l2_ad(name: str = "all", **spec: Any) -> str:
     return document("L2Advertisement", name, "metallb.io/v1beta1", spec=spec)
 

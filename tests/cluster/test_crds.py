@@ -159,3 +159,21 @@ def test_a_peer_is_served_in_both_versions(kubectl: Kubectl, namespace: str) -> 
 
     assert old["apiVersion"] == "metallb.io/v1beta1"
     assert (old["spec"]["peerAddress"], old["spec"].get("vrf")) == ("192.0.2.1", None)
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v1beta1"])
+def test_kubectl_describes_an_old_pool(kubectl: Kubectl, namespace: str, version: str) -> None:
+    """What the books of old tell people to look at: names, ranges, and what was filled in."""
+    spec = {"protocol": "layer2", "addresses": ["192.0.2.1-192.0.2.10", "192.0.2.65-192.0.2.75"]}
+    kubectl.apply(raw("AddressPool", namespace, spec, version=f"metallb.io/{version}"))
+
+    answer = kubectl("describe", "addresspool", "metallb", "-n", namespace)
+
+    rows = [row.strip() for row in answer.output.splitlines()]
+    assert answer.code == 0, answer.errors
+    assert [row for row in rows if row.startswith(("192.", "Auto Assign", "Protocol"))] == [
+        "192.0.2.1-192.0.2.10",
+        "192.0.2.65-192.0.2.75",
+        "Auto Assign:  true",
+        "Protocol:     layer2",
+    ]

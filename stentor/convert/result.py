@@ -6,6 +6,8 @@ from typing import Any
 import attrs
 
 from crds.base import Raw
+from crds.decode import decode
+from crds.errors import ConfigError
 from crds.explain import suggestion
 
 NAMESPACE = "metallb-system"
@@ -70,3 +72,15 @@ def required(where: str, given: Raw, *fields: str) -> list[Any]:
         if given.get(field) in (None, ""):
             raise ConvertError(f"{where}.{field}: is required")
     return [given[field] for field in fields]
+
+
+def decoded(document: Any, kind: str) -> object:
+    """The model of a document of that kind, None for another one; raises ConvertError."""
+    if not isinstance(document, dict):
+        raise ConvertError("is no Kubernetes object, need a mapping with apiVersion and kind")
+    if document.get("kind") != kind:
+        return None
+    try:
+        return decode(document)
+    except ConfigError as exc:
+        raise ConvertError(str(exc)) from exc

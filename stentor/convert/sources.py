@@ -6,17 +6,16 @@ from typing import Any, Final
 
 from crds.address_pool import AddressPool, AddressPoolV1Alpha1, expanded
 from crds.bgp_peer_v1beta1 import BGPPeerV1Beta1, up
-from crds.decode import decode
-from crds.errors import ConfigError
 from stentor.convert.configmap import from_configmap
 from stentor.convert.kubespray import from_kubespray
-from stentor.convert.result import Conversion, ConvertError
+from stentor.convert.operator import from_operator
+from stentor.convert.result import Conversion, decoded
 
 
 def from_addresspools(documents: list[Any], out: Conversion) -> None:
     """AddressPools to pools and advertisements; objects of other kinds are passed on."""
     for document in documents:
-        model = _decoded(document, "AddressPool")
+        model = decoded(document, "AddressPool")
         if isinstance(model, AddressPool | AddressPoolV1Alpha1):
             out.objects += expanded(model)
         else:
@@ -26,22 +25,10 @@ def from_addresspools(documents: list[Any], out: Conversion) -> None:
 def from_old_peers(documents: list[Any], out: Conversion) -> None:
     """BGPPeers of v1beta1 to v1beta2; objects of other kinds are passed on."""
     for document in documents:
-        if isinstance(_decoded(document, "BGPPeer"), BGPPeerV1Beta1):
+        if isinstance(decoded(document, "BGPPeer"), BGPPeerV1Beta1):
             document = up(document)  # noqa: PLW2901 - the object as it is today
             document["spec"] = {k: v for k, v in document["spec"].items() if v != "0s"}
         out.objects.append(document)
-
-
-def _decoded(document: Any, kind: str) -> object:
-    """The model of a document of that kind, None for another one; raises ConvertError."""
-    if not isinstance(document, dict):
-        raise ConvertError("is no Kubernetes object, need a mapping with apiVersion and kind")
-    if document.get("kind") != kind:
-        return None
-    try:
-        return decode(document)
-    except ConfigError as exc:
-        raise ConvertError(str(exc)) from exc
 
 
 SOURCES: Final[Mapping[str, Callable[[list[Any], Conversion], None]]] = MappingProxyType(
@@ -50,5 +37,6 @@ SOURCES: Final[Mapping[str, Callable[[list[Any], Conversion], None]]] = MappingP
         "bgppeer-v1beta1": from_old_peers,
         "configmap": from_configmap,
         "kubespray": from_kubespray,
+        "operator": from_operator,
     }
 )

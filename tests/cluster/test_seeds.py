@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from crds.decode import KINDS, decode
-from stentor.cli.main import main
+from tests.cluster.cli import stentor
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.seeds_read import DOCUMENTS, EXAMPLES, REPAIRS, Example, Raw, Repair
 
@@ -15,12 +14,6 @@ OBJECTS = [example for example in EXAMPLES if example.is_object]
 VARIABLES = [example for example in EXAMPLES if not example.is_object]
 _REPAIRED = {repair.example for repair in REPAIRS}
 _BY_DOCUMENT = sorted({example.document for example in OBJECTS})
-
-
-def stentor(*arguments: str, stdin: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a subcommand that reads standard input."""
-    result = CliRunner().invoke(main, [*arguments, "-"], input=stdin)
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("example", OBJECTS, ids=lambda e: e.name)

@@ -66,6 +66,19 @@ spec: {myASN: 64500, peerASN: 64501, peerAddress: 192.0.2.1}
 """
 
 
+OPERATOR = """\
+apiVersion: metallb.io/v1beta1
+kind: MetalLB
+metadata: {name: metallb, namespace: lb}
+spec: {logLevel: debug, image: old, bgpBackend: frr, frrk8sConfig: {secretPassthrough: true},
+       nodeSelector: {edge: ""}}
+---
+apiVersion: operators.coreos.com/v1
+kind: OperatorGroup
+metadata: {name: metallb}
+"""
+
+
 def run(source: str, text: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, objects, and what was said."""
     result = CliRunner().invoke(main, ["convert", "--from", source, "-"], input=text)
@@ -84,6 +97,7 @@ def by_name(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, An
         ("kubespray", KUBESPRAY),
         ("addresspool", OLD_POOL),
         ("bgppeer-v1beta1", OLD_PEER),
+        ("operator", OPERATOR),
     ],
 )
 def test_what_comes_out_passes_every_rule(source: str, text: str) -> None:
@@ -151,6 +165,20 @@ def test_kubesprays_variables_become_objects_and_what_is_lost_is_named() -> None
     ]
 
 
+def test_the_operators_object_stays_but_for_what_has_no_meaning_here() -> None:
+    _, objects, warnings = run("operator", OPERATOR)
+
+    assert [(each["kind"], each["spec"]) for each in objects] == [
+        ("MetalLB", {"logLevel": "debug", "nodeSelector": {"edge": ""}})
+    ]
+    assert [row.split(": ")[2] for row in warnings.splitlines()] == [
+        "spec.bgpBackend",
+        "spec.image",
+        "spec.frrk8sConfig",
+        "OperatorGroup",
+    ]
+
+
 def test_an_old_peer_keeps_its_timers_unsaid() -> None:
     _, objects, _ = run("bgppeer-v1beta1", OLD_PEER)
 
@@ -173,6 +201,9 @@ def test_an_old_peer_keeps_its_timers_unsaid() -> None:
         ("kubespray", "metallb_config:\nlayer2: [a]\naddress_pools: {}\n",
          "metallb_config: is empty, but address_pools, layer2 stands beside it; indent what "
          "belongs below it"),
+        ("operator", OPERATOR.replace("name: metallb,", "name: other,"),
+         "MetalLB lb/other: metadata.name: 'other' is not looked at, need 'metallb'"),
+        ("operator", OLD_POOL, "holds 0 objects of kind MetalLB, need one"),
         ("kubespray", "- a", "is no file of variables, need lines of `name: value`"),
         ("addresspool", OLD_POOL.replace("layer2", "arp"),
          "AddressPool metallb-system/lan: spec.protocol: 'arp' is none of layer2, bgp"),

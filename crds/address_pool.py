@@ -15,11 +15,15 @@ from crds.l2_advertisement import L2Advertisement
 class LegacyBgpAdvertisement(Strict):
     """How the pool is announced by BGP."""
 
+    # Prefix length of IPv4 routes, 32 by default.
     aggregation_length: Annotated[int, Field(ge=1, le=32)] | None = None
+    # Prefix length of IPv6 routes, 128 by default.
     aggregation_length_v6: Annotated[int, Field(ge=1, le=128)] | None = Field(
         default=None, alias="aggregationLengthV6"
     )
+    # LOCAL_PREF towards iBGP peers; 0: none.
     local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0
+    # Communities, 64512:100 or large:64512:1:2, or names that a Community object gives.
     communities: Communities = Field(default_factory=list)
 
 
@@ -35,15 +39,18 @@ class AddressPoolSpec(Strict):
         ),
     )
 
-    protocol: Literal["layer2", "bgp"]
+    protocol: Literal["layer2", "bgp"]  # how the pool is announced
+    # Each entry is `a/b` or `a-b`; IPv4 and IPv6 may be mixed.
     addresses: Annotated[list[Entry], Field(min_length=1), AfterValidator(check_disjoint)]
+    # False: only for Services that ask for the pool or an address of it.
     auto_assign: Annotated[bool, Schema({"default": True})] = True
+    # One route an address where the protocol is bgp and none is listed.
     bgp_advertisements: list[LegacyBgpAdvertisement] = Field(default_factory=list)
 
 
 class _AddressPool(Resource):
     spec: AddressPoolSpec
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """BGP's part is for BGP."""

@@ -10,15 +10,22 @@ IntervalMs = Annotated[int, Field(ge=10, le=60_000)]
 
 
 class BFDProfileSpec(Strict):
-    """Fields that are left out take the defaults of docs/reference/crds.md."""
+    """How fast, and how; fields that are left out take their defaults."""
 
-    receive_interval: IntervalMs | None = None  # ms; 300
-    transmit_interval: IntervalMs | None = None  # ms; 300
-    detect_multiplier: Annotated[int, Field(ge=2, le=255)] | None = None  # 3
-    echo_interval: IntervalMs | None = None  # ms; 50
-    echo_mode: bool | None = None  # not with a VRF, nor where an IPv6 pool is advertised
+    # Least interval in ms at which control packets can be received; 300 by default.
+    receive_interval: IntervalMs | None = None
+    # Least interval in ms at which control packets are sent; 300 by default.
+    transmit_interval: IntervalMs | None = None
+    # Packets missing in a row that take the session down; 3 by default.
+    detect_multiplier: Annotated[int, Field(ge=2, le=255)] | None = None
+    # Least interval in ms of echo packets, sent and received; 50 by default.
+    echo_interval: IntervalMs | None = None
+    # Send echo packets. Not with a VRF, nor where a pool with IPv6 addresses is announced.
+    echo_mode: bool | None = None
+    # Wait for the peer's packets before sending any.
     passive_mode: bool | None = None
-    minimum_ttl: Annotated[int, Field(ge=1, le=254)] | None = None  # multi-hop only; 254
+    # Least TTL of packets received, for peers several hops away; 254 by default.
+    minimum_ttl: Annotated[int, Field(ge=1, le=254)] | None = None
 
 
 class BFDProfile(Resource):
@@ -35,4 +42,4 @@ class BFDProfile(Resource):
     )
 
     spec: BFDProfileSpec = BFDProfileSpec()
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind

@@ -45,20 +45,24 @@ class BGPAdvertisementSpec(Strict):
         for field, bits in (("aggregationLength", 32), ("aggregationLengthV6", 128))
     )
 
-    # Prefix length of IPv4 routes.
+    # Prefix length of IPv4 routes, 32 for one route an address.
     aggregation_length: Annotated[int, Field(ge=1, le=32), Schema({"default": 32})] | None = None
-    # Prefix length of IPv6 routes.
+    # Prefix length of IPv6 routes, 128 for one route an address.
     aggregation_length_v6: Annotated[int, Field(ge=1, le=128), Schema({"default": 128})] | None = (
         Field(default=None, alias="aggregationLengthV6")
     )
-    local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0  # LOCAL_PREF (iBGP); 0 = none
+    # LOCAL_PREF towards iBGP peers; 0: none.
+    local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0
     # Communities, 64512:100 or large:64512:1:2, or names that a Community object gives.
     communities: Communities = Field(default_factory=list)
-    ip_address_pools: Names = Field(default_factory=list)  # with no selector either: all pools
-    ip_address_pool_selectors: Selectors = Field(default_factory=list)
-    node_selectors: Selectors = Field(default_factory=list)  # any of them; none: all nodes
-    peers: Names = Field(default_factory=list)  # BGPPeers by name; none: all
-    service_selectors: Selectors = Field(default_factory=list)  # any of them; none: all services
+    # Pools by name. All pools where ipAddressPoolSelectors is empty too.
+    ip_address_pools: Names = Field(default_factory=list)
+    ip_address_pool_selectors: Selectors = Field(default_factory=list)  # pools by label, too
+    # Nodes that may announce, by label: any of these. Without one, all nodes.
+    node_selectors: Selectors = Field(default_factory=list)
+    peers: Names = Field(default_factory=list)  # BGPPeers to announce to, by name; none: all
+    # Services that it is for, by label: any of these. Without one, all.
+    service_selectors: Selectors = Field(default_factory=list)
 
     def length(self, version: int) -> int:
         """The prefix length announced for a family, 4 or 6."""
@@ -80,7 +84,7 @@ class BGPAdvertisement(Resource):
     )
 
     spec: BGPAdvertisementSpec = BGPAdvertisementSpec()
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """An aggregate cannot be announced for some services of a pool and not for others."""

@@ -53,8 +53,8 @@ def _exactly_one(one: str, other: str, empty_one: str) -> Rule:
 class SecretReference(Strict):
     """A Secret of type kubernetes.io/basic-auth in MetalLB's namespace; its key `password`."""
 
-    name: str = ""
-    namespace: str = ""
+    name: str = ""  # of the Secret
+    namespace: str = ""  # MetalLB's own, which need not be given
 
 
 class BGPPeerSpec(Strict):
@@ -104,28 +104,32 @@ class BGPPeerSpec(Strict):
         ),
     )
 
-    my_asn: Asn = Field(alias="myASN")
-    peer_asn: Asn = Field(default=0, alias="peerASN")  # this or dynamicASN
+    my_asn: Asn = Field(alias="myASN")  # autonomous system of this side
+    peer_asn: Asn = Field(default=0, alias="peerASN")  # that of the peer; or give dynamicASN
+    # In place of peerASN: any peer of the same ASN (internal), or of any other (external).
     dynamic_asn: Literal["", "internal", "external"] = Field(default="", alias="dynamicASN")
     local_asn: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] | None = Field(
         default=None, alias="localASN"
-    )  # shown to the peer in place of myASN
-    peer_address: AddressText = ""  # this or interface
+    )  # told to this peer in place of myASN
+    peer_address: AddressText = ""  # IPv4 or IPv6 address of the peer; or give interface
     interface: str = ""  # unnumbered: the peer behind it, by its link-local address
-    source_address: AddressText = ""
+    source_address: AddressText = ""  # local address of the session; by default the route's
     # TCP port of the peer.
     peer_port: Annotated[int, Field(ge=0, le=16_384), Schema({"default": 179, "minimum": 1})] = 0
-    hold_time: Duration | None = None  # 90s
-    keepalive_time: Duration | None = None  # a third of holdTime
-    connect_time: Duration | None = None  # whole seconds
+    hold_time: Duration | None = None  # proposed to the peer: 0s, or 3s or more; 90s by default
+    keepalive_time: Duration | None = None  # between KEEPALIVEs; a third of holdTime by default
+    connect_time: Duration | None = None  # between attempts to connect: whole seconds, 1s to 65535s
+    # BGP identifier, spelt as an IPv4 address; by default the node's address of the session.
     router_id: RouterId = Field(default="", alias="routerID")
-    node_selectors: Selectors = Field(default_factory=list)  # any of them; none: all nodes
-    password: str = ""
+    # Nodes that open a session, by label: any of these. Without one, all nodes.
+    node_selectors: Selectors = Field(default_factory=list)
+    password: str = ""  # of TCP MD5 (RFC 2385), for all to read; better give passwordSecret
+    # Secret that holds the password: of type kubernetes.io/basic-auth, with the key password.
     password_secret: SecretReference = SecretReference()
-    bfd_profile: str = ""
-    enable_graceful_restart: bool = False  # fixed once set
-    ebgp_multi_hop: bool = False
-    vrf: str = ""
+    bfd_profile: str = ""  # BFDProfile by name; without one BFD is not spoken
+    enable_graceful_restart: bool = False  # RFC 4724; cannot be changed once the peer is there
+    ebgp_multi_hop: bool = False  # the peer, of another ASN, is more than one hop away
+    vrf: str = ""  # interface of the VRF that the session is in
     disable_mp: bool = Field(default=False, alias="disableMP")  # deprecated, without effect
     dual_stack_address_family: bool = False  # both families on one session
 
@@ -150,7 +154,7 @@ class BGPPeer(Resource):
     COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerSpec
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """What does not go together."""

@@ -25,33 +25,36 @@ _ZERO: Final = "0s"  # a time that v1beta1 does not give: the backend's default,
 class MatchExpression(Strict):
     """As a LabelSelector's, but with at least one value whatever the operator."""
 
-    key: LabelKey
-    operator: Operator
-    values: Annotated[list[LabelValue], Field(min_length=1)]
+    key: LabelKey  # of the label
+    operator: Operator  # how the label's value is compared with values
+    values: Annotated[list[LabelValue], Field(min_length=1)]  # at least one
 
 
 class NodeSelector(Strict):
     """All of matchLabels and all of matchExpressions."""
 
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)  # labels and values
+    # Comparisons that must hold as well.
     match_expressions: list[MatchExpression] = Field(default_factory=list)
 
 
 class BGPPeerV1Beta1Spec(Strict):
     """The fields of v1beta2 that there were then."""
 
-    my_asn: Asn = Field(alias="myASN")
-    peer_asn: Asn = Field(alias="peerASN")
-    peer_address: AddressText
-    source_address: AddressText = ""
-    peer_port: Annotated[int, Field(ge=0, le=16_384)] = 0
-    hold_time: Duration | None = None
-    keepalive_time: Duration | None = None
+    my_asn: Asn = Field(alias="myASN")  # autonomous system of this side
+    peer_asn: Asn = Field(alias="peerASN")  # autonomous system of the peer
+    peer_address: AddressText  # IPv4 or IPv6 address of the peer
+    source_address: AddressText = ""  # local address of the session; by default the route's
+    peer_port: Annotated[int, Field(ge=0, le=16_384)] = 0  # TCP port of the peer; 0: 179
+    hold_time: Duration | None = None  # proposed to the peer: 0s, or 3s or more
+    keepalive_time: Duration | None = None  # between KEEPALIVEs; a third of holdTime by default
+    # BGP identifier, spelt as an IPv4 address; by default the node's address of the session.
     router_id: RouterId = Field(default="", alias="routerID")
+    # Nodes that open a session, by label: any of these. Without one, all nodes.
     node_selectors: list[NodeSelector] = Field(default_factory=list)
-    password: str = ""
-    bfd_profile: str = ""
-    ebgp_multi_hop: bool = False
+    password: str = ""  # of TCP MD5 (RFC 2385), for all to read
+    bfd_profile: str = ""  # BFDProfile by name; without one BFD is not spoken
+    ebgp_multi_hop: bool = False  # the peer, of another ASN, is more than one hop away
 
 
 class BGPPeerV1Beta1(Resource):
@@ -63,7 +66,7 @@ class BGPPeerV1Beta1(Resource):
     COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerV1Beta1Spec
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """Those of the same peer written as v1beta2."""

@@ -16,14 +16,14 @@ check_literal = readable_by(parse_community, "community")
 class CommunityAlias(Strict):
     """A name and what it stands for."""
 
-    name: str = ""
-    value: Annotated[str, AfterValidator(check_literal)]
+    name: str = ""  # what BGPAdvertisements call it
+    value: Annotated[str, AfterValidator(check_literal)]  # 64512:100 or large:64512:1:2
 
 
 class CommunitySpec(Strict):
     """The aliases; each name is to be unique among all Community objects."""
 
-    communities: list[CommunityAlias] = Field(default_factory=list)
+    communities: list[CommunityAlias] = Field(default_factory=list)  # names, and what each means
 
 
 class Community(Resource):
@@ -34,7 +34,7 @@ class Community(Resource):
     PLURAL: ClassVar[str] = "communities"
 
     spec: CommunitySpec = CommunitySpec()
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """Names that this object gives twice."""

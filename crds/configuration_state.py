@@ -15,20 +15,20 @@ Result = Literal["Valid", "Invalid", "Unknown"]
 class Condition(Lenient):
     """metav1.Condition, as far as the summary needs it."""
 
-    type: str
-    status: Literal["True", "False", "Unknown"]
-    reason: str = ""
-    message: str = ""
-    last_transition_time: str = ""  # RFC 3339
-    observed_generation: int = 0
+    type: str  # what it is about
+    status: Literal["True", "False", "Unknown"]  # whether it holds
+    reason: str = ""  # why, as one word
+    message: str = ""  # why, for people
+    last_transition_time: str = ""  # when the status last changed
+    observed_generation: int = 0  # metadata.generation that it was found with
 
 
 class ConfigurationStateStatus(Strict):
     """The conditions, and what they come to."""
 
-    result: Result = "Unknown"
+    result: Result = "Unknown"  # Valid when all conditions hold
     error_summary: str = ""  # messages of what failed, a line each
-    conditions: list[Condition] = Field(default_factory=list)
+    conditions: list[Condition] = Field(default_factory=list)  # one for each part of the component
 
 
 class ConfigurationState(Resource):
@@ -43,7 +43,7 @@ class ConfigurationState(Resource):
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
 
-    spec: dict[str, Any] = Field(default_factory=dict)
+    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
     status: ConfigurationStateStatus = ConfigurationStateStatus()
 
 

@@ -37,10 +37,10 @@ Entry = Annotated[str, AfterValidator(check_entry)]
 class ServiceAllocation(Strict):
     """Whom the pool is for. Namespaces by name or label; AND-ed with the Service's labels."""
 
-    priority: int = 0  # lower is preferred; 0 comes last
-    namespaces: Names = Field(default_factory=list)
-    namespace_selectors: Selectors = Field(default_factory=list)
-    service_selectors: Selectors = Field(default_factory=list)
+    priority: int = 0  # of pools that fit the lowest comes first, and 0 last
+    namespaces: Names = Field(default_factory=list)  # of the Services that may use it, by name
+    namespace_selectors: Selectors = Field(default_factory=list)  # the same by their labels
+    service_selectors: Selectors = Field(default_factory=list)  # labels of Services, any of these
 
     @property
     def names_namespaces(self) -> bool:
@@ -59,15 +59,18 @@ class IPAddressPoolSpec(Strict):
     avoid_buggy_ips: Annotated[bool, Schema({"default": False})] = Field(
         default=False, alias="avoidBuggyIPs"
     )
+    # Which Services get addresses unasked, and which may ask for one. Without it, all.
     service_allocation: ServiceAllocation | None = None
 
 
 class IPAddressPoolStatus(Strict):
     """How full the pool is, written by the controller."""
 
-    assigned_ipv4: int = Field(default=0, alias="assignedIPv4")
-    assigned_ipv6: int = Field(default=0, alias="assignedIPv6")
+    assigned_ipv4: int = Field(default=0, alias="assignedIPv4")  # IPv4 addresses in use
+    assigned_ipv6: int = Field(default=0, alias="assignedIPv6")  # IPv6 addresses in use
+    # IPv4 addresses that are free.
     available_ipv4: int = Field(default=0, alias="availableIPv4")
+    # IPv6 addresses that are free, at most 2^63-1.
     available_ipv6: int = Field(default=0, alias="availableIPv6")
 
 

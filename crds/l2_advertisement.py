@@ -11,18 +11,23 @@ from crds.selectors import LabelSelector, Names, Selectors
 class PreferredNodeSelector(Strict):
     """A soft preference: weights of all entries that match a node add up."""
 
-    weight: Annotated[int, Field(ge=1, le=100)]
-    preference: LabelSelector
+    weight: Annotated[int, Field(ge=1, le=100)]  # added to the score of nodes that match
+    preference: LabelSelector  # labels of the nodes
 
 
 class L2AdvertisementSpec(Strict):
     """Which pools, on which nodes and interfaces, for which services."""
 
-    ip_address_pools: Names = Field(default_factory=list)  # with no selector either: all pools
-    ip_address_pool_selectors: Selectors = Field(default_factory=list)
-    node_selectors: Selectors = Field(default_factory=list)  # any of them; none: all nodes
-    interfaces: list[str] = Field(default_factory=list)  # exact names; none: all
-    service_selectors: Selectors = Field(default_factory=list)  # any of them; none: all services
+    # Pools by name. All pools where ipAddressPoolSelectors is empty too.
+    ip_address_pools: Names = Field(default_factory=list)
+    ip_address_pool_selectors: Selectors = Field(default_factory=list)  # pools by label, too
+    # Nodes that may announce, by label: any of these. Without one, all nodes.
+    node_selectors: Selectors = Field(default_factory=list)
+    # Interfaces to answer on, by exact name. Without one, all. Never decides which node answers.
+    interfaces: list[str] = Field(default_factory=list)
+    # Services that it is for, by label: any of these. Without one, all.
+    service_selectors: Selectors = Field(default_factory=list)
+    # Nodes that are preferred among those that may announce.
     preferred_node_selectors: list[PreferredNodeSelector] = Field(default_factory=list)
 
 
@@ -40,4 +45,4 @@ class L2Advertisement(Resource):
     )
 
     spec: L2AdvertisementSpec = L2AdvertisementSpec()
-    status: dict[str, Any] = Field(default_factory=dict)
+    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind

@@ -26,44 +26,54 @@ def _condition(name: str) -> Column:
 class Toleration(Strict):
     """core/v1 Toleration."""
 
-    key: str = ""
-    operator: Literal["", "Exists", "Equal", "Lt", "Gt"] = ""
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-    toleration_seconds: int | None = None
+    key: str = ""  # of the taint; none with operator Exists: every taint
+    operator: Literal["", "Exists", "Equal", "Lt", "Gt"] = ""  # Equal by default
+    value: str = ""  # of the taint
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""  # none: every effect
+    toleration_seconds: int | None = None  # with NoExecute: how long the pod stays; none: forever
 
 
 class PodConfig(Strict):
     """How the pods of a component are to be made."""
 
-    priority_class_name: str = ""
-    runtime_class_name: str = ""
-    affinity: Open = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-    resources: Open = Field(default_factory=dict)
+    priority_class_name: str = ""  # PriorityClass by name
+    runtime_class_name: str = ""  # RuntimeClass by name
+    affinity: Open = Field(default_factory=dict)  # core/v1 Affinity, passed on as it is
+    annotations: dict[str, str] = Field(default_factory=dict)  # added to the pods
+    resources: Open = Field(
+        default_factory=dict
+    )  # core/v1 ResourceRequirements, passed on as it is
 
 
 class FrrK8sConfig(Strict):
     """How frr-k8s is to be run."""
 
+    # Prefixes that are never taken from peers.
     always_block: list[Annotated[str, AfterValidator(_check_cidr)]] = Field(default_factory=list)
-    namespace: str = ""
-    secret_passthrough: bool = False
+    namespace: str = ""  # where frr-k8s runs
+    secret_passthrough: bool = False  # frr-k8s reads the passwords of peers itself
 
 
 class MetalLBSpec(Strict):
     """Where the pods run, and which backend speaks BGP."""
 
-    image: str = ""  # deprecated
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    image: str = ""  # deprecated, without effect
+    node_selector: dict[str, str] = Field(default_factory=dict)  # labels of nodes with a speaker
+    # Taints that speakers tolerate.
     speaker_tolerations: list[Toleration] = Field(default_factory=list)
+    # Labels of nodes that the controller may run on.
     controller_node_selector: dict[str, str] = Field(default_factory=dict)
+    # Taints that the controller tolerates.
     controller_tolerations: list[Toleration] = Field(default_factory=list)
+    # Of both components; info by default.
     log_level: Literal["", "all", "debug", "info", "warn", "error", "none"] = ""
+    # Serve Services of this spec.loadBalancerClass alone; without it, those without one.
     load_balancer_class: LabelKey | None = None
-    controller_config: PodConfig = PodConfig()
-    speaker_config: PodConfig = PodConfig()
+    controller_config: PodConfig = PodConfig()  # of the controller's pods
+    speaker_config: PodConfig = PodConfig()  # of the speakers' pods
+    # Who speaks BGP in MetalLB; Stentor speaks it itself.
     bgp_backend: Literal["", "native", "frr", "frr-k8s", "frr-k8s-external"] = ""
+    # Of frr-k8s, where that is the backend.
     frrk8s_config: FrrK8sConfig = Field(default=FrrK8sConfig(), alias="frrk8sConfig")
 
 
@@ -81,7 +91,7 @@ class MetalLB(Resource):
     )
 
     spec: MetalLBSpec = MetalLBSpec()
-    status: Open = Field(default_factory=dict)
+    status: Open = Field(default_factory=dict)  # conditions, written by the operator
 
     def problems(self) -> Iterator[Problem]:
         """What the operator's webhook refuses."""

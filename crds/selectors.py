@@ -65,8 +65,9 @@ LabelValue = Annotated[str, AfterValidator(check_value)]
 class LabelSelectorRequirement(Strict):
     """One of matchExpressions."""
 
-    key: LabelKey
-    operator: Operator
+    key: LabelKey  # of the label
+    operator: Operator  # how the label's value is compared with values
+    # At least one for In and NotIn, none for Exists and DoesNotExist.
     values: Annotated[list[LabelValue], AfterValidator(distinct)] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -110,7 +111,8 @@ Expressions = Annotated[list[LabelSelectorRequirement], AfterValidator(distinct)
 class LabelSelector(Strict):
     """All of matchLabels and all of matchExpressions; an empty one selects everything."""
 
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)  # labels and values
+    # Comparisons that must hold as well.
     match_expressions: Expressions = Field(default_factory=list)
 
     def __eq__(self, other: object) -> bool:

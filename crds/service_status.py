@@ -25,7 +25,7 @@ FIXED = tuple(
 class InterfaceInfo(Strict):
     """One interface."""
 
-    name: str = ""
+    name: str = ""  # of the interface
 
 
 class Announced(Strict):
@@ -34,8 +34,8 @@ class Announced(Strict):
     RULES: ClassVar[tuple[Rule, ...]] = FIXED
 
     node: str = ""  # who announces
-    service_name: str = ""
-    service_namespace: str = ""
+    service_name: str = ""  # what is announced
+    service_namespace: str = ""  # where that Service is
 
 
 def _columns(node: str) -> tuple[Column, ...]:
@@ -49,6 +49,7 @@ def _columns(node: str) -> tuple[Column, ...]:
 class ServiceL2StatusStatus(Announced):
     """Which node answers ARP and ND for the Service; on every interface where none is listed."""
 
+    # Interfaces that answer; none listed: all.
     interfaces: list[InterfaceInfo] = Field(default_factory=list)
 
 
@@ -60,14 +61,14 @@ class ServiceL2Status(Resource):
     PLURAL: ClassVar[str] = "servicel2statuses"
     COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Allocated Node")
 
-    spec: dict[str, Any] = Field(default_factory=dict)
+    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
     status: ServiceL2StatusStatus = ServiceL2StatusStatus()
 
 
 class ServiceBGPStatusStatus(Announced):
     """Which peers the node announces the Service to, by BGPPeer name, sorted."""
 
-    peers: list[str] = Field(default_factory=list)
+    peers: list[str] = Field(default_factory=list)  # names of BGPPeers, sorted
 
 
 class ServiceBGPStatus(Resource):
@@ -78,5 +79,5 @@ class ServiceBGPStatus(Resource):
     PLURAL: ClassVar[str] = "servicebgpstatuses"
     COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Node")
 
-    spec: dict[str, Any] = Field(default_factory=dict)
+    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
     status: ServiceBGPStatusStatus = ServiceBGPStatusStatus()

@@ -82,6 +82,12 @@ def test_kubectl_explains_every_field(kubectl: Kubectl, model: Any) -> None:
     assert [name for name, f in fields.items() if f"{f.alias or name}\t" not in output] == []
 
 
+def test_kubectl_explains_a_field_in_words(kubectl: Kubectl) -> None:
+    output = kubectl.good("explain", "l2advertisements.spec.preferredNodeSelectors.weight")
+
+    assert "Added to the score of nodes that match." in output
+
+
 @pytest.mark.parametrize(
     ("kind", "spec", "part"),
     [

@@ -54,6 +54,38 @@ def test_every_field_of_a_model_is_in_the_schema(model: Any) -> None:
     assert fields == schema(model.KIND, version)["properties"].keys()
 
 
+def undescribed(part: dict[str, Any], path: str) -> list[str]:
+    """Paths of the fields at and below a schema that say nothing of themselves."""
+    found = [] if part.get("description") else [path]
+    for name, field in part.get("properties", {}).items():
+        found += undescribed(field, f"{path}.{name}")
+    entries = part.get("items", {}).get("properties", {})
+    for name, field in entries.items():
+        found += undescribed(field, f"{path}[].{name}")
+    return found
+
+
+@pytest.mark.parametrize("model", OUR_KINDS, ids=lambda m: f"{m.KIND}-{m.API_VERSION[11:]}")
+def test_every_field_is_described(model: Any) -> None:
+    """apiVersion, kind and metadata are described by the API server."""
+    whole = schema(model.KIND, model.API_VERSION.removeprefix("metallb.io/"))
+
+    found = [
+        path
+        for name, part in whole["properties"].items()
+        if name not in {"apiVersion", "kind", "metadata"}
+        for path in undescribed(part, name)
+    ]
+
+    assert found == []
+
+
+def test_a_field_that_is_not_described_is_found() -> None:
+    bare = {"description": "x", "items": {"properties": {"a": {"properties": {"b": {}}}}}}
+
+    assert undescribed(bare, "f") == ["f[].a", "f[].a.b"]
+
+
 def test_defaults_limits_and_sets_are_said() -> None:
     pool, peer = spec("IPAddressPool"), spec("BGPPeer", "v1beta2")
 

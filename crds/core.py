@@ -107,6 +107,13 @@ class NodeStatus(Lenient):
     conditions: list[NodeCondition] = Field(default_factory=list)
 
 
+class NodeSpec(Lenient):
+    """What we read of a node's spec."""
+
+    pod_cidr: str = Field(default="", alias="podCIDR")
+    pod_cidrs: list[str] = Field(default_factory=list, alias="podCIDRs")  # podCIDR among them
+
+
 class Node(CoreResource):
     """A node."""
 
@@ -114,6 +121,7 @@ class Node(CoreResource):
     KIND: ClassVar[str] = "Node"
     NAMESPACED: ClassVar[bool] = False
 
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -123,6 +131,22 @@ class Namespace(CoreResource):
     API_VERSION: ClassVar[str] = "v1"
     KIND: ClassVar[str] = "Namespace"
     NAMESPACED: ClassVar[bool] = False
+
+
+class ServiceCIDRSpec(Lenient):
+    """What we read of a ServiceCIDR's spec."""
+
+    cidrs: list[str] = Field(default_factory=list)
+
+
+class ServiceCIDR(CoreResource):
+    """Where cluster IPs of Services are taken from (Kubernetes 1.33)."""
+
+    API_VERSION: ClassVar[str] = "networking.k8s.io/v1"
+    KIND: ClassVar[str] = "ServiceCIDR"
+    NAMESPACED: ClassVar[bool] = False
+
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
 
 
 class Secret(CoreResource):

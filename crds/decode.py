@@ -14,7 +14,7 @@ from crds.bgp_peer import BGPPeer
 from crds.bgp_peer_v1beta1 import BGPPeerV1Beta1
 from crds.community import Community
 from crds.configuration_state import ConfigurationState
-from crds.core import EndpointSlice, Namespace, Node, Secret, Service
+from crds.core import EndpointSlice, Namespace, Node, Secret, Service, ServiceCIDR
 from crds.errors import ConfigError, Problem
 from crds.explain import explain, suggestion
 from crds.ip_address_pool import IPAddressPool
@@ -30,7 +30,7 @@ OUR_KINDS: Final[tuple[type[Resource], ...]] = (
     ConfigurationState, MetalLB,
 )  # fmt: skip
 CORE_KINDS: Final[tuple[type[CoreResource], ...]] = (
-    Service, EndpointSlice, Node, Namespace, Secret,
+    Service, EndpointSlice, Node, Namespace, Secret, ServiceCIDR,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from crds.bgp_advertisement import BGPAdvertisement
 from crds.bgp_peer import BGPPeer
 from crds.bgp_peer_v1beta1 import BGPPeerV1Beta1, up
 from crds.community import Community
-from crds.core import Namespace, Node, Secret
+from crds.core import Namespace, Node, Secret, ServiceCIDR
 from crds.decode import AnyKind, decode, model_of
 from crds.errors import ConfigError
 from crds.ip_address_pool import IPAddressPool, ServiceAllocation
@@ -96,6 +96,7 @@ class Objects:
     nodes: tuple[Named[Node], ...] = ()
     namespaces: tuple[Named[Namespace], ...] = ()
     secrets: tuple[Named[Secret], ...] = ()
+    service_cidrs: tuple[Named[ServiceCIDR], ...] = ()
     _by_name: dict[str, PoolFacts] = attrs.field(init=False, eq=False, repr=False)
 
     @_by_name.default
@@ -187,7 +188,7 @@ def gather(raws: Iterable[Raw]) -> tuple[Objects, list[Finding]]:
     objects = Objects(
         pools, work.of(L2Advertisement), work.of(BGPAdvertisement), work.of(BGPPeer),
         work.of(BFDProfile), work.of(Community), work.of(Node), work.of(Namespace),
-        work.of(Secret),
+        work.of(Secret), work.of(ServiceCIDR),
     )  # fmt: skip
     return objects, work.findings
 

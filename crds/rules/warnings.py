@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
-from crds.addresses import Address, parse_address
 from crds.bgp_advertisement import HOST_BITS
-from crds.errors import AddressError
 from crds.explain import suggestion
 from crds.rules.advertisements import LENGTH_FIELDS
 from crds.rules.findings import Finding, Subject, warning
 from crds.rules.objects import Objects, PoolFacts, Range
+from crds.rules.taken import check_taken
 
 
 def check_loose_ends(objects: Objects) -> Iterator[Finding]:
     """Pools nobody announces, selectors that select nothing, addresses that are somebody's."""
     yield from _unannounced(objects)
     yield from _selecting_nothing(objects)
-    yield from _addresses_of_nodes(objects)
+    yield from check_taken(objects)
     yield from _swallowed(objects)
 
 
@@ -64,26 +63,6 @@ def _unknown(
         if name not in known:
             message = f"there is no {kind} {name}{suggestion(name, known)}"
             yield warning(subject, ("spec", field, place), message, name)
-
-
-def _addresses_of_nodes(objects: Objects) -> Iterator[Finding]:
-    taken: list[tuple[Address, str]] = []
-    for node in objects.nodes:
-        for entry in node.model.status.addresses:
-            if entry.type in {"InternalIP", "ExternalIP"}:
-                try:
-                    taken.append((parse_address(entry.address), node.name))
-                except AddressError:
-                    continue
-    for facts in objects.pools:
-        for span in facts.ranges:
-            for address, owner in taken:
-                if address.version == span.first.version and span.first <= address <= span.last:  # type: ignore[operator]
-                    path = ("spec", "addresses", span.place)
-                    message = (
-                        f"holds {address}, an address of Node {owner}, which is never announced"
-                    )
-                    yield warning(facts.pool.subject, path, message, address)
 
 
 def _swallowed(objects: Objects) -> Iterator[Finding]:

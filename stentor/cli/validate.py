@@ -24,6 +24,9 @@ def validate(paths: tuple[str, ...], bgp_backend: str | None, as_json: bool) -> 
     """
     Check manifests: files, directories, or - for standard input.
 
+    What a cluster has makes for more findings: `kubectl get nodes,servicecidrs -o yaml` beside
+    pools tells of VIPs that are addresses of nodes, pods or cluster IPs.
+
     A line a finding: file, line, object, field, and what would be right. Exit code 1 when there is
     an error, 2 when a path cannot be read; warnings alone are fine.
     """

@@ -93,6 +93,24 @@ def test_standard_input_and_files_are_read(tmp_path: Path) -> None:
     assert "<stdin>:5: error: IPAddressPool metallb-system/other: spec.addresses[0]" in output
 
 
+def test_what_kubectl_prints_of_a_cluster_is_read_beside_manifests(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(POOL % "198.18.0.0/28")
+    cluster = """\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: networking.k8s.io/v1
+  kind: ServiceCIDR
+  metadata: {name: kubernetes}
+  spec: {cidrs: [198.18.0.0/16]}
+"""
+
+    code, output = run(str(tmp_path), "-", stdin=cluster)
+
+    assert code == 0
+    assert "holds 198.18.0.0/16, cluster IPs by ServiceCIDR kubernetes" in output
+
+
 def test_findings_come_as_json(tmp_path: Path) -> None:
     (tmp_path / "peer.yaml").write_text(PEER)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from crds.base import Raw, Resource, Rule, Schema, Strict
+from crds.base import Raw, Resource, Rule, Schema, Strict, empty_dict, empty_list
 from crds.bgp_advertisement import BGPAdvertisement, Communities
 from crds.errors import Problem
 from crds.ip_address_pool import Entry, IPAddressPool, check_disjoint
@@ -24,7 +24,7 @@ class LegacyBgpAdvertisement(Strict):
     # LOCAL_PREF towards iBGP peers; 0: none.
     local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0
     # Communities, 64512:100 or large:64512:1:2, or names that a Community object gives.
-    communities: Communities = Field(default_factory=list)
+    communities: Communities = Field(default_factory=empty_list)
 
 
 class AddressPoolSpec(Strict):
@@ -45,12 +45,12 @@ class AddressPoolSpec(Strict):
     # False: only for Services that ask for the pool or an address of it.
     auto_assign: Annotated[bool, Schema({"default": True})] = True
     # One route an address where the protocol is bgp and none is listed.
-    bgp_advertisements: list[LegacyBgpAdvertisement] = Field(default_factory=list)
+    bgp_advertisements: list[LegacyBgpAdvertisement] = Field(default_factory=empty_list)
 
 
 class _AddressPool(Resource):
     spec: AddressPoolSpec
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """BGP's part is for BGP."""

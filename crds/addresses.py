@@ -1,6 +1,7 @@
 """How addresses and ranges of addresses are spelt in the API."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from crds.errors import AddressError
 
@@ -15,7 +16,7 @@ def parse_address(text: str) -> Address:
     compared with what ARP and ND carry. Raises AddressError.
     """
     try:
-        address = ip_address(text)
+        address: Address = IPv6Address(text) if ":" in text else IPv4Address(text)
     except ValueError as exc:
         raise AddressError(f"{text!r} is not an IPv4 or IPv6 address{_dotted(text)}") from exc
     if isinstance(address, IPv6Address):
@@ -34,6 +35,7 @@ def _dotted(text: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=4096)  # an entry is read by its check, by its pool's and by whoever uses it
 def parse_range(text: str) -> tuple[Address, Address]:
     """
     Read `a/b` or `a-b` as spec.addresses lists it, and return the first and the last address.
@@ -58,5 +60,7 @@ def parse_range(text: str) -> tuple[Address, Address]:
         raise AddressError(
             f"prefix length {bits!r} of {text!r}, need a number of 0 to {address.max_prefixlen}"
         )
-    network = ip_network((address, int(bits)), strict=False)
-    return network.network_address, network.broadcast_address
+    # By hand: ip_network would read and write IPv6 addresses as text several times.
+    rest = (1 << (address.max_prefixlen - int(bits))) - 1
+    kind = type(address)
+    return kind(int(address) & ~rest), kind(int(address) | rest)

@@ -1,7 +1,7 @@
 """The shape that all kinds share, and the two ways of treating fields we do not know."""
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from crds.errors import Problem
 
+M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]  # an object as YAML or JSON gives it
 
 
@@ -33,6 +34,27 @@ class Rule:
         return {**raw, "fieldPath": f".{self.field}"} if self.field else raw
 
 
+# pydantic asks each factory for its signature when a class is made: those of built-in types and
+# of models cost more than the rest of a field. Nor is a default built before it is needed.
+def empty_list() -> list[Any]:
+    """A list of its own for each object."""
+    return []
+
+
+def empty_dict() -> dict[str, Any]:
+    """A mapping of its own for each object."""
+    return {}
+
+
+def made(model: type[M]) -> Callable[[], M]:
+    """What makes a part that is not given, all of it at its defaults."""
+
+    def make() -> M:
+        return model()
+
+    return make
+
+
 class Strict(BaseModel):
     """
     Part of a kind of ours: a field it does not have is refused, as `kubectl apply` refuses it.
@@ -40,13 +62,17 @@ class Strict(BaseModel):
     Nothing is coerced: "yes" is no boolean and 5 no text.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True
+    )
 
 
 class Lenient(BaseModel):
     """Part of a Kubernetes kind, of which we read a few fields and ignore the others."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        strict=True, extra="ignore", frozen=True, alias_generator=to_camel, defer_build=True
+    )
 
 
 class ObjectMeta(Lenient):
@@ -54,8 +80,8 @@ class ObjectMeta(Lenient):
 
     name: str = Field(min_length=1)
     namespace: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=empty_dict)
+    annotations: dict[str, str] = Field(default_factory=empty_dict)
     creation_timestamp: str = ""  # RFC 3339, UTC
 
 

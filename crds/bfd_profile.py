@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Column, Resource, Strict
+from crds.base import Column, Resource, Strict, empty_dict, made
 
 IntervalMs = Annotated[int, Field(ge=10, le=60_000)]
 
@@ -41,5 +41,5 @@ class BFDProfile(Resource):
         Column("Multiplier", ".spec.detectMultiplier", "integer"),
     )
 
-    spec: BFDProfileSpec = BFDProfileSpec()
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    spec: BFDProfileSpec = Field(default_factory=made(BFDProfileSpec))
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from crds.base import Column, Resource, Rule, Schema, Strict
+from crds.base import Column, Resource, Rule, Schema, Strict, empty_dict, empty_list, made
 from crds.communities import looks_literal, parse_community
 from crds.errors import CommunityError, Problem
 from crds.selectors import Names, Selectors, distinct
@@ -54,15 +54,15 @@ class BGPAdvertisementSpec(Strict):
     # LOCAL_PREF towards iBGP peers; 0: none.
     local_pref: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 0
     # Communities, 64512:100 or large:64512:1:2, or names that a Community object gives.
-    communities: Communities = Field(default_factory=list)
+    communities: Communities = Field(default_factory=empty_list)
     # Pools by name. All pools where ipAddressPoolSelectors is empty too.
-    ip_address_pools: Names = Field(default_factory=list)
-    ip_address_pool_selectors: Selectors = Field(default_factory=list)  # pools by label, too
+    ip_address_pools: Names = Field(default_factory=empty_list)
+    ip_address_pool_selectors: Selectors = Field(default_factory=empty_list)  # pools by label, too
     # Nodes that may announce, by label: any of these. Without one, all nodes.
-    node_selectors: Selectors = Field(default_factory=list)
-    peers: Names = Field(default_factory=list)  # BGPPeers to announce to, by name; none: all
+    node_selectors: Selectors = Field(default_factory=empty_list)
+    peers: Names = Field(default_factory=empty_list)  # BGPPeers to announce to, by name; none: all
     # Services that it is for, by label: any of these. Without one, all.
-    service_selectors: Selectors = Field(default_factory=list)
+    service_selectors: Selectors = Field(default_factory=empty_list)
 
     def length(self, version: int) -> int:
         """The prefix length announced for a family, 4 or 6."""
@@ -83,8 +83,8 @@ class BGPAdvertisement(Resource):
         Column("Node Selectors", ".spec.nodeSelectors", priority=1),
     )
 
-    spec: BGPAdvertisementSpec = BGPAdvertisementSpec()
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    spec: BGPAdvertisementSpec = Field(default_factory=made(BGPAdvertisementSpec))
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """An aggregate cannot be announced for some services of a pool and not for others."""

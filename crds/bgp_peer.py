@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_address
-from crds.base import Column, Resource, Rule, Schema, Strict
+from crds.base import Column, Resource, Rule, Schema, Strict, empty_dict, empty_list, made
 from crds.checks import readable_by
 from crds.durations import Duration, duration_text, nanoseconds
 from crds.errors import Problem
@@ -122,10 +122,10 @@ class BGPPeerSpec(Strict):
     # BGP identifier, spelt as an IPv4 address; by default the node's address of the session.
     router_id: RouterId = Field(default="", alias="routerID")
     # Nodes that open a session, by label: any of these. Without one, all nodes.
-    node_selectors: Selectors = Field(default_factory=list)
+    node_selectors: Selectors = Field(default_factory=empty_list)
     password: str = ""  # of TCP MD5 (RFC 2385), for all to read; better give passwordSecret
     # Secret that holds the password: of type kubernetes.io/basic-auth, with the key password.
-    password_secret: SecretReference = SecretReference()
+    password_secret: SecretReference = Field(default_factory=made(SecretReference))
     bfd_profile: str = ""  # BFDProfile by name; without one BFD is not spoken
     enable_graceful_restart: bool = False  # RFC 4724; cannot be changed once the peer is there
     ebgp_multi_hop: bool = False  # the peer, of another ASN, is more than one hop away
@@ -154,7 +154,7 @@ class BGPPeer(Resource):
     COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerSpec
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """What does not go together."""

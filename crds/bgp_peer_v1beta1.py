@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from crds.base import Column, Raw, Resource, Strict
+from crds.base import Column, Raw, Resource, Strict, empty_dict, empty_list
 from crds.bgp_peer import PEER_COLUMNS, AddressText, Asn, BGPPeer, RouterId
 from crds.durations import Duration
 from crds.errors import Problem
@@ -33,9 +33,11 @@ class MatchExpression(Strict):
 class NodeSelector(Strict):
     """All of matchLabels and all of matchExpressions."""
 
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)  # labels and values
+    match_labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=empty_dict
+    )  # labels and values
     # Comparisons that must hold as well.
-    match_expressions: list[MatchExpression] = Field(default_factory=list)
+    match_expressions: list[MatchExpression] = Field(default_factory=empty_list)
 
 
 class BGPPeerV1Beta1Spec(Strict):
@@ -51,7 +53,7 @@ class BGPPeerV1Beta1Spec(Strict):
     # BGP identifier, spelt as an IPv4 address; by default the node's address of the session.
     router_id: RouterId = Field(default="", alias="routerID")
     # Nodes that open a session, by label: any of these. Without one, all nodes.
-    node_selectors: list[NodeSelector] = Field(default_factory=list)
+    node_selectors: list[NodeSelector] = Field(default_factory=empty_list)
     password: str = ""  # of TCP MD5 (RFC 2385), for all to read
     bfd_profile: str = ""  # BFDProfile by name; without one BFD is not spoken
     ebgp_multi_hop: bool = False  # the peer, of another ASN, is more than one hop away
@@ -66,7 +68,7 @@ class BGPPeerV1Beta1(Resource):
     COLUMNS: ClassVar[tuple[Column, ...]] = PEER_COLUMNS
 
     spec: BGPPeerV1Beta1Spec
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """Those of the same peer written as v1beta2."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from crds.base import Resource, Strict
+from crds.base import Resource, Strict, empty_dict, empty_list, made
 from crds.checks import readable_by
 from crds.communities import parse_community
 from crds.errors import Problem
@@ -23,7 +23,9 @@ class CommunityAlias(Strict):
 class CommunitySpec(Strict):
     """The aliases; each name is to be unique among all Community objects."""
 
-    communities: list[CommunityAlias] = Field(default_factory=list)  # names, and what each means
+    communities: list[CommunityAlias] = Field(
+        default_factory=empty_list
+    )  # names, and what each means
 
 
 class Community(Resource):
@@ -33,8 +35,8 @@ class Community(Resource):
     KIND: ClassVar[str] = "Community"
     PLURAL: ClassVar[str] = "communities"
 
-    spec: CommunitySpec = CommunitySpec()
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    spec: CommunitySpec = Field(default_factory=made(CommunitySpec))
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
 
     def problems(self) -> Iterator[Problem]:
         """Names that this object gives twice."""

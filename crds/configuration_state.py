@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from crds.base import Column, Lenient, Resource, Strict
+from crds.base import Column, Lenient, Resource, Strict, empty_dict, empty_list, made
 
 CONTROLLER_CONDITION = "poolReconcilerValid"
 SPEAKER_CONDITION = "configReconcilerValid"
@@ -28,7 +28,9 @@ class ConfigurationStateStatus(Strict):
 
     result: Result = "Unknown"  # Valid when all conditions hold
     error_summary: str = ""  # messages of what failed, a line each
-    conditions: list[Condition] = Field(default_factory=list)  # one for each part of the component
+    conditions: list[Condition] = Field(
+        default_factory=empty_list
+    )  # one for each part of the component
 
 
 class ConfigurationState(Resource):
@@ -43,8 +45,8 @@ class ConfigurationState(Resource):
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
 
-    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
-    status: ConfigurationStateStatus = ConfigurationStateStatus()
+    spec: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
+    status: ConfigurationStateStatus = Field(default_factory=made(ConfigurationStateStatus))
 
 
 def summarize(conditions: Iterable[Condition]) -> ConfigurationStateStatus:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from crds.base import CoreResource, Lenient
+from crds.base import CoreResource, Lenient, empty_dict, empty_list, made
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"  # on an EndpointSlice: the Service it is of
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -21,14 +21,14 @@ class ServiceSpec(Lenient):
     """What we read of a Service's spec."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
-    ports: list[ServicePort] = Field(default_factory=list)
-    selector: dict[str, str] = Field(default_factory=dict)
+    ports: list[ServicePort] = Field(default_factory=empty_list)
+    selector: dict[str, str] = Field(default_factory=empty_dict)
     external_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
     load_balancer_class: str | None = None
     load_balancer_ip: str = Field(default="", alias="loadBalancerIP")
-    ip_families: list[Literal["IPv4", "IPv6"]] = Field(default_factory=list)
+    ip_families: list[Literal["IPv4", "IPv6"]] = Field(default_factory=empty_list)
     ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = None
-    cluster_ips: list[str] = Field(default_factory=list, alias="clusterIPs")
+    cluster_ips: list[str] = Field(default_factory=empty_list, alias="clusterIPs")
 
 
 class LoadBalancerIngress(Lenient):
@@ -41,13 +41,13 @@ class LoadBalancerIngress(Lenient):
 class LoadBalancerStatus(Lenient):
     """Where a Service is reached."""
 
-    ingress: list[LoadBalancerIngress] = Field(default_factory=list)
+    ingress: list[LoadBalancerIngress] = Field(default_factory=empty_list)
 
 
 class ServiceStatus(Lenient):
     """What we read of a Service's status."""
 
-    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+    load_balancer: LoadBalancerStatus = Field(default_factory=made(LoadBalancerStatus))
 
 
 class Service(CoreResource):
@@ -56,8 +56,8 @@ class Service(CoreResource):
     API_VERSION: ClassVar[str] = "v1"
     KIND: ClassVar[str] = "Service"
 
-    spec: ServiceSpec = ServiceSpec()
-    status: ServiceStatus = ServiceStatus()
+    spec: ServiceSpec = Field(default_factory=made(ServiceSpec))
+    status: ServiceStatus = Field(default_factory=made(ServiceStatus))
 
 
 class EndpointConditions(Lenient):
@@ -72,7 +72,7 @@ class SliceEndpoint(Lenient):
     """One endpoint."""
 
     addresses: Annotated[list[str], Field(min_length=1)]
-    conditions: EndpointConditions = EndpointConditions()
+    conditions: EndpointConditions = Field(default_factory=made(EndpointConditions))
     node_name: str | None = None
 
 
@@ -83,7 +83,7 @@ class EndpointSlice(CoreResource):
     KIND: ClassVar[str] = "EndpointSlice"
 
     address_type: Literal["IPv4", "IPv6", "FQDN"]
-    endpoints: list[SliceEndpoint] = Field(default_factory=list)
+    endpoints: list[SliceEndpoint] = Field(default_factory=empty_list)
 
 
 class NodeAddress(Lenient):
@@ -103,15 +103,15 @@ class NodeCondition(Lenient):
 class NodeStatus(Lenient):
     """What we read of a node's status."""
 
-    addresses: list[NodeAddress] = Field(default_factory=list)
-    conditions: list[NodeCondition] = Field(default_factory=list)
+    addresses: list[NodeAddress] = Field(default_factory=empty_list)
+    conditions: list[NodeCondition] = Field(default_factory=empty_list)
 
 
 class NodeSpec(Lenient):
     """What we read of a node's spec."""
 
     pod_cidr: str = Field(default="", alias="podCIDR")
-    pod_cidrs: list[str] = Field(default_factory=list, alias="podCIDRs")  # podCIDR among them
+    pod_cidrs: list[str] = Field(default_factory=empty_list, alias="podCIDRs")  # podCIDR among them
 
 
 class Node(CoreResource):
@@ -121,8 +121,8 @@ class Node(CoreResource):
     KIND: ClassVar[str] = "Node"
     NAMESPACED: ClassVar[bool] = False
 
-    spec: NodeSpec = NodeSpec()
-    status: NodeStatus = NodeStatus()
+    spec: NodeSpec = Field(default_factory=made(NodeSpec))
+    status: NodeStatus = Field(default_factory=made(NodeStatus))
 
 
 class Namespace(CoreResource):
@@ -136,7 +136,7 @@ class Namespace(CoreResource):
 class ServiceCIDRSpec(Lenient):
     """What we read of a ServiceCIDR's spec."""
 
-    cidrs: list[str] = Field(default_factory=list)
+    cidrs: list[str] = Field(default_factory=empty_list)
 
 
 class ServiceCIDR(CoreResource):
@@ -146,7 +146,7 @@ class ServiceCIDR(CoreResource):
     KIND: ClassVar[str] = "ServiceCIDR"
     NAMESPACED: ClassVar[bool] = False
 
-    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+    spec: ServiceCIDRSpec = Field(default_factory=made(ServiceCIDRSpec))
 
 
 class Secret(CoreResource):
@@ -156,4 +156,4 @@ class Secret(CoreResource):
     KIND: ClassVar[str] = "Secret"
 
     type: str = ""
-    data: dict[str, str] = Field(default_factory=dict)  # base64
+    data: dict[str, str] = Field(default_factory=empty_dict)  # base64

@@ -74,9 +74,13 @@ def decode(raw: Raw) -> AnyKind:
 def without_nulls(value: Any) -> Any:
     """Drop keys whose value is null, at every depth."""
     if isinstance(value, dict):
-        return {key: without_nulls(part) for key, part in value.items() if part is not None}
+        return {
+            key: without_nulls(part) if isinstance(part, dict | list) else part
+            for key, part in value.items()
+            if part is not None
+        }
     if isinstance(value, list):
-        return [without_nulls(part) for part in value]
+        return [without_nulls(part) if isinstance(part, dict | list) else part for part in value]
     return value
 
 

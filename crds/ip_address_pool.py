@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from crds.addresses import parse_range
-from crds.base import Column, Resource, Schema, Strict
+from crds.base import Column, Resource, Schema, Strict, empty_list, made
 from crds.checks import readable_by
 from crds.selectors import Names, Selectors
 
@@ -38,9 +38,13 @@ class ServiceAllocation(Strict):
     """Whom the pool is for. Namespaces by name or label; AND-ed with the Service's labels."""
 
     priority: int = 0  # of pools that fit the lowest comes first, and 0 last
-    namespaces: Names = Field(default_factory=list)  # of the Services that may use it, by name
-    namespace_selectors: Selectors = Field(default_factory=list)  # the same by their labels
-    service_selectors: Selectors = Field(default_factory=list)  # labels of Services, any of these
+    namespaces: Names = Field(
+        default_factory=empty_list
+    )  # of the Services that may use it, by name
+    namespace_selectors: Selectors = Field(default_factory=empty_list)  # the same by their labels
+    service_selectors: Selectors = Field(
+        default_factory=empty_list
+    )  # labels of Services, any of these
 
     @property
     def names_namespaces(self) -> bool:
@@ -87,4 +91,4 @@ class IPAddressPool(Resource):
     )
 
     spec: IPAddressPoolSpec
-    status: IPAddressPoolStatus = IPAddressPoolStatus()
+    status: IPAddressPoolStatus = Field(default_factory=made(IPAddressPoolStatus))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Column, Resource, Strict
+from crds.base import Column, Resource, Strict, empty_dict, empty_list, made
 from crds.selectors import LabelSelector, Names, Selectors
 
 
@@ -19,16 +19,16 @@ class L2AdvertisementSpec(Strict):
     """Which pools, on which nodes and interfaces, for which services."""
 
     # Pools by name. All pools where ipAddressPoolSelectors is empty too.
-    ip_address_pools: Names = Field(default_factory=list)
-    ip_address_pool_selectors: Selectors = Field(default_factory=list)  # pools by label, too
+    ip_address_pools: Names = Field(default_factory=empty_list)
+    ip_address_pool_selectors: Selectors = Field(default_factory=empty_list)  # pools by label, too
     # Nodes that may announce, by label: any of these. Without one, all nodes.
-    node_selectors: Selectors = Field(default_factory=list)
+    node_selectors: Selectors = Field(default_factory=empty_list)
     # Interfaces to answer on, by exact name. Without one, all. Never decides which node answers.
-    interfaces: list[str] = Field(default_factory=list)
+    interfaces: list[str] = Field(default_factory=empty_list)
     # Services that it is for, by label: any of these. Without one, all.
-    service_selectors: Selectors = Field(default_factory=list)
+    service_selectors: Selectors = Field(default_factory=empty_list)
     # Nodes that are preferred among those that may announce.
-    preferred_node_selectors: list[PreferredNodeSelector] = Field(default_factory=list)
+    preferred_node_selectors: list[PreferredNodeSelector] = Field(default_factory=empty_list)
 
 
 class L2Advertisement(Resource):
@@ -44,5 +44,5 @@ class L2Advertisement(Resource):
         Column("Node Selectors", ".spec.nodeSelectors", priority=1),
     )
 
-    spec: L2AdvertisementSpec = L2AdvertisementSpec()
-    status: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
+    spec: L2AdvertisementSpec = Field(default_factory=made(L2AdvertisementSpec))
+    status: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind

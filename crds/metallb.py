@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from crds.base import Column, Resource, Strict
+from crds.base import Column, Resource, Strict, empty_dict, empty_list, made
 from crds.checks import readable_by
 from crds.errors import Problem
 from crds.selectors import LabelKey
@@ -38,10 +38,10 @@ class PodConfig(Strict):
 
     priority_class_name: str = ""  # PriorityClass by name
     runtime_class_name: str = ""  # RuntimeClass by name
-    affinity: Open = Field(default_factory=dict)  # core/v1 Affinity, passed on as it is
-    annotations: dict[str, str] = Field(default_factory=dict)  # added to the pods
+    affinity: Open = Field(default_factory=empty_dict)  # core/v1 Affinity, passed on as it is
+    annotations: dict[str, str] = Field(default_factory=empty_dict)  # added to the pods
     resources: Open = Field(
-        default_factory=dict
+        default_factory=empty_dict
     )  # core/v1 ResourceRequirements, passed on as it is
 
 
@@ -49,7 +49,9 @@ class FrrK8sConfig(Strict):
     """How frr-k8s is to be run."""
 
     # Prefixes that are never taken from peers.
-    always_block: list[Annotated[str, AfterValidator(_check_cidr)]] = Field(default_factory=list)
+    always_block: list[Annotated[str, AfterValidator(_check_cidr)]] = Field(
+        default_factory=empty_list
+    )
     namespace: str = ""  # where frr-k8s runs
     secret_passthrough: bool = False  # frr-k8s reads the passwords of peers itself
 
@@ -58,23 +60,27 @@ class MetalLBSpec(Strict):
     """Where the pods run, and which backend speaks BGP."""
 
     image: str = ""  # deprecated, without effect
-    node_selector: dict[str, str] = Field(default_factory=dict)  # labels of nodes with a speaker
+    node_selector: dict[str, str] = Field(
+        default_factory=empty_dict
+    )  # labels of nodes with a speaker
     # Taints that speakers tolerate.
-    speaker_tolerations: list[Toleration] = Field(default_factory=list)
+    speaker_tolerations: list[Toleration] = Field(default_factory=empty_list)
     # Labels of nodes that the controller may run on.
-    controller_node_selector: dict[str, str] = Field(default_factory=dict)
+    controller_node_selector: dict[str, str] = Field(default_factory=empty_dict)
     # Taints that the controller tolerates.
-    controller_tolerations: list[Toleration] = Field(default_factory=list)
+    controller_tolerations: list[Toleration] = Field(default_factory=empty_list)
     # Of both components; info by default.
     log_level: Literal["", "all", "debug", "info", "warn", "error", "none"] = ""
     # Serve Services of this spec.loadBalancerClass alone; without it, those without one.
     load_balancer_class: LabelKey | None = None
-    controller_config: PodConfig = PodConfig()  # of the controller's pods
-    speaker_config: PodConfig = PodConfig()  # of the speakers' pods
+    controller_config: PodConfig = Field(
+        default_factory=made(PodConfig)
+    )  # of the controller's pods
+    speaker_config: PodConfig = Field(default_factory=made(PodConfig))  # of the speakers' pods
     # Who speaks BGP in MetalLB; Stentor speaks it itself.
     bgp_backend: Literal["", "native", "frr", "frr-k8s", "frr-k8s-external"] = ""
     # Of frr-k8s, where that is the backend.
-    frrk8s_config: FrrK8sConfig = Field(default=FrrK8sConfig(), alias="frrk8sConfig")
+    frrk8s_config: FrrK8sConfig = Field(default_factory=made(FrrK8sConfig), alias="frrk8sConfig")
 
 
 class MetalLB(Resource):
@@ -90,8 +96,8 @@ class MetalLB(Resource):
         Column("Age", ".metadata.creationTimestamp", "date"),
     )
 
-    spec: MetalLBSpec = MetalLBSpec()
-    status: Open = Field(default_factory=dict)  # conditions, written by the operator
+    spec: MetalLBSpec = Field(default_factory=made(MetalLBSpec))
+    status: Open = Field(default_factory=empty_dict)  # conditions, written by the operator
 
     def problems(self) -> Iterator[Problem]:
         """What the operator's webhook refuses."""

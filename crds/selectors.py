@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from crds import matching
-from crds.base import Strict
+from crds.base import Strict, empty_dict, empty_list
 
 T = TypeVar("T")
 
@@ -68,7 +68,9 @@ class LabelSelectorRequirement(Strict):
     key: LabelKey  # of the label
     operator: Operator  # how the label's value is compared with values
     # At least one for In and NotIn, none for Exists and DoesNotExist.
-    values: Annotated[list[LabelValue], AfterValidator(distinct)] = Field(default_factory=list)
+    values: Annotated[list[LabelValue], AfterValidator(distinct)] = Field(
+        default_factory=empty_list
+    )
 
     @model_validator(mode="after")
     def _check_values(self) -> "LabelSelectorRequirement":
@@ -111,9 +113,11 @@ Expressions = Annotated[list[LabelSelectorRequirement], AfterValidator(distinct)
 class LabelSelector(Strict):
     """All of matchLabels and all of matchExpressions; an empty one selects everything."""
 
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)  # labels and values
+    match_labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=empty_dict
+    )  # labels and values
     # Comparisons that must hold as well.
-    match_expressions: Expressions = Field(default_factory=list)
+    match_expressions: Expressions = Field(default_factory=empty_list)
 
     def __eq__(self, other: object) -> bool:
         """Equal when they say the same: the order of expressions means nothing."""

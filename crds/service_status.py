@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from crds.base import Column, Resource, Rule, Strict
+from crds.base import Column, Resource, Rule, Strict, empty_dict, empty_list, made
 
 NODE_LABEL = "metallb.io/node"
 SERVICE_NAME_LABEL = "metallb.io/service-name"
@@ -50,7 +50,7 @@ class ServiceL2StatusStatus(Announced):
     """Which node answers ARP and ND for the Service; on every interface where none is listed."""
 
     # Interfaces that answer; none listed: all.
-    interfaces: list[InterfaceInfo] = Field(default_factory=list)
+    interfaces: list[InterfaceInfo] = Field(default_factory=empty_list)
 
 
 class ServiceL2Status(Resource):
@@ -61,14 +61,14 @@ class ServiceL2Status(Resource):
     PLURAL: ClassVar[str] = "servicel2statuses"
     COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Allocated Node")
 
-    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
-    status: ServiceL2StatusStatus = ServiceL2StatusStatus()
+    spec: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
+    status: ServiceL2StatusStatus = Field(default_factory=made(ServiceL2StatusStatus))
 
 
 class ServiceBGPStatusStatus(Announced):
     """Which peers the node announces the Service to, by BGPPeer name, sorted."""
 
-    peers: list[str] = Field(default_factory=list)  # names of BGPPeers, sorted
+    peers: list[str] = Field(default_factory=empty_list)  # names of BGPPeers, sorted
 
 
 class ServiceBGPStatus(Resource):
@@ -79,5 +79,5 @@ class ServiceBGPStatus(Resource):
     PLURAL: ClassVar[str] = "servicebgpstatuses"
     COLUMNS: ClassVar[tuple[Column, ...]] = _columns("Node")
 
-    spec: dict[str, Any] = Field(default_factory=dict)  # of no use in this kind
-    status: ServiceBGPStatusStatus = ServiceBGPStatusStatus()
+    spec: dict[str, Any] = Field(default_factory=empty_dict)  # of no use in this kind
+    status: ServiceBGPStatusStatus = Field(default_factory=made(ServiceBGPStatusStatus))

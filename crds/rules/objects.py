@@ -1,7 +1,6 @@
 """The objects of one configuration, by kind, each with its name for findings."""
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, summarize_address_range
 from typing import Generic, TypeVar
 
 import attrs
@@ -25,7 +24,6 @@ from crds.rules.findings import Finding, Subject
 from crds.selectors import LabelSelector
 
 T = TypeVar("T", bound=Resource | CoreResource)
-Network = IPv4Network | IPv6Network
 
 
 @attrs.frozen
@@ -52,12 +50,16 @@ class Range:
 
     @shortest.default
     def _largest_block(self) -> int:
-        return min(network.prefixlen for network in self.networks)
-
-    @property
-    def networks(self) -> list[Network]:
-        """The fewest prefixes that make it up, by address."""
-        return list(summarize_address_range(self.first, self.last))
+        """By the steps of summarize_address_range, without making its networks."""
+        start, end, bits = int(self.first), int(self.last) + 1, self.first.max_prefixlen
+        largest = 0
+        while start < end:
+            fitting = (end - start).bit_length() - 1
+            aligned = (start & -start).bit_length() - 1 if start else bits
+            step = min(fitting, aligned)
+            largest = max(largest, step)
+            start += 1 << step
+        return bits - largest
 
 
 @attrs.frozen

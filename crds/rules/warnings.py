@@ -1,6 +1,6 @@
 """What works as written but hardly does what was meant."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_network
 
 from crds.bgp_advertisement import HOST_BITS
@@ -30,7 +30,7 @@ def _unannounced(objects: Objects) -> Iterator[Finding]:
 
 
 def _selecting_nothing(objects: Objects) -> Iterator[Finding]:
-    pools = sorted(facts.pool.name for facts in objects.pools)
+    pools = frozenset(facts.pool.name for facts in objects.pools)
     for ad in objects.ads:
         spec = ad.model.spec
         yield from _unknown(
@@ -46,7 +46,7 @@ def _selecting_nothing(objects: Objects) -> Iterator[Finding]:
         if objects.namespaces and allocation and not objects.namespaces_allowed(allocation):
             path = ("spec", "serviceAllocation")
             yield warning(facts.pool.subject, path, "matches no Namespace")
-    peers = sorted(peer.name for peer in objects.peers)
+    peers = frozenset(peer.name for peer in objects.peers)
     for bgp_ad in objects.bgp_ads:
         yield from _unknown(bgp_ad.subject, "peers", "BGPPeer", bgp_ad.model.spec.peers, peers)
     for peer in objects.peers:
@@ -56,12 +56,12 @@ def _selecting_nothing(objects: Objects) -> Iterator[Finding]:
 
 
 def _unknown(
-    subject: Subject, field: str, kind: str, given: Iterable[str], known: list[str]
+    subject: Subject, field: str, kind: str, given: Iterable[str], known: Collection[str]
 ) -> Iterator[Finding]:
     """Names of a list that no object has."""
     for place, name in enumerate(given):
         if name not in known:
-            message = f"there is no {kind} {name}{suggestion(name, known)}"
+            message = f"there is no {kind} {name}{suggestion(name, sorted(known))}"
             yield warning(subject, ("spec", field, place), message, name)
 
 

@@ -14,6 +14,7 @@ PARTS = {
     "node": "latency at 1,000 requests/s and memory, one node and a client in a lab",
     "tables": "the table of VIPs: loading and flipping 10,000",
     "idle": "a herald with nothing to do, among two and among nine others",
+    "validation": "a whole configuration checked, and the models imported",
     "takeover": "10,000 VIPs of a dead node taken over and announced",
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable
+from ipaddress import summarize_address_range
 
 from controller.webhooks.admission import Admission, Operation
 from crds.bgp_peer_v1beta1 import V1BETA1, V1BETA2, down, up
@@ -87,7 +88,11 @@ def _pool(objects: Objects, facts: PoolFacts) -> Json:
         "name": facts.pool.name,
         "autoAssign": spec.auto_assign,
         "avoidBuggyIPs": spec.avoid_buggy_ips,
-        "cidrs": [str(network) for span in facts.ranges for network in span.networks],
+        "cidrs": [
+            str(network)
+            for span in facts.ranges
+            for network in summarize_address_range(span.first, span.last)
+        ],
         "bgpAdvertisements": [
             _bgp_ad(objects, ad)
             for ad in objects.bgp_ads

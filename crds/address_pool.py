@@ -10,6 +10,7 @@ from crds.bgp_advertisement import BGPAdvertisement, Communities
 from crds.errors import Problem
 from crds.ip_address_pool import Entry, IPAddressPool, check_disjoint
 from crds.l2_advertisement import L2Advertisement
+from crds.selectors import distinct
 
 
 class LegacyBgpAdvertisement(Strict):
@@ -45,7 +46,9 @@ class AddressPoolSpec(Strict):
     # False: only for Services that ask for the pool or an address of it.
     auto_assign: Annotated[bool, Schema({"default": True})] = True
     # One route an address where the protocol is bgp and none is listed.
-    bgp_advertisements: list[LegacyBgpAdvertisement] = Field(default_factory=empty_list)
+    bgp_advertisements: Annotated[list[LegacyBgpAdvertisement], AfterValidator(distinct)] = Field(
+        default_factory=empty_list
+    )
 
 
 class _AddressPool(Resource):

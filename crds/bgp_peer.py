@@ -71,8 +71,9 @@ class BGPPeerSpec(Strict):
             "password",
         ),
         Rule(
-            "!has(self.ebgpMultiHop) || !self.ebgpMultiHop || !has(self.peerASN)"
-            " || self.peerASN != self.myASN",
+            "!has(self.ebgpMultiHop) || !self.ebgpMultiHop"
+            " || (!has(self.peerASN) || self.peerASN != self.myASN)"
+            " && (!has(self.dynamicASN) || self.dynamicASN != 'internal')",
             "ebgpMultiHop is for a peer of another ASN",
             "ebgpMultiHop",
         ),

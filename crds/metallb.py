@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from crds.base import Column, Resource, Strict, empty_dict, empty_list, made
+from crds.base import Column, Resource, Rule, Strict, empty_dict, empty_list, made
 from crds.checks import readable_by
 from crds.errors import Problem
 from crds.selectors import LabelKey
@@ -25,6 +25,14 @@ def _condition(name: str) -> Column:
 
 class Toleration(Strict):
     """core/v1 Toleration."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
+            "tolerationSeconds is for effect NoExecute",
+            "tolerationSeconds",
+        ),
+    )
 
     key: str = ""  # of the taint; none with operator Exists: every taint
     operator: Literal["", "Exists", "Equal", "Lt", "Gt"] = ""  # Equal by default
@@ -58,6 +66,15 @@ class FrrK8sConfig(Strict):
 
 class MetalLBSpec(Strict):
     """Where the pods run, and which backend speaks BGP."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.bgpBackend) || self.bgpBackend != '{_EXTERNAL}' || has(self.frrk8sConfig)"
+            " && has(self.frrk8sConfig.namespace) && self.frrk8sConfig.namespace != ''",
+            f"frrk8sConfig.namespace is required with bgpBackend {_EXTERNAL}",
+            "bgpBackend",
+        ),
+    )
 
     image: str = ""  # deprecated, without effect
     node_selector: dict[str, str] = Field(

@@ -111,7 +111,7 @@ def _objects(file: File) -> Iterator[tuple[Node, Raw]]:
     for document in file.documents:
         for node in () if isinstance(document, YamlError) else objects_in(document):
             raw = node.plain()
-            if isinstance(raw, dict) and raw.get("kind") in KINDS:
+            if isinstance(raw, dict) and str(raw.get("kind")) in KINDS:
                 yield node, raw
 
 

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
+from crds.decode import KINDS
 from stentor.cli.main import main
 from stentor.cli.validate import FOUND, UNREADABLE
 from stentor.exits import ExitCode
@@ -136,3 +139,36 @@ def test_a_path_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
 
     assert code == UNREADABLE
     assert "nowhere.yaml: error: " in output
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**40) | st.floats() | st.text(max_size=6)
+    | st.sampled_from(["192.0.2.0/24", "v1", "metallb.io/v1beta1", "layer2", "90s"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["apiVersion", "kind", "metadata", "name", "namespace", "items", "spec",
+                         "addresses", "podCIDRs", "cidrs", "annotations", "labels", "x.y/z"]),
+        inner, max_size=4),
+)  # fmt: skip
+
+
+@given(
+    documents=st.lists(
+        _JSON
+        | st.builds(
+            lambda named, rest: {**rest, "kind": named[0], "apiVersion": named[1]},
+            st.sampled_from([(kind, version) for kind in KINDS for version in KINDS[kind]]),
+            st.dictionaries(st.sampled_from(["metadata", "spec", "status", "data"]), _JSON),
+        ),
+        max_size=3,
+    )
+)
+def test_any_json_ends_in_findings(documents: list[object]) -> None:
+    """Exit code and findings, never a traceback."""
+    text = "\n---\n".join(json.dumps(each) for each in documents)
+
+    result = CliRunner().invoke(main, ["validate", "--json", "-"], input=text)
+
+    assert isinstance(result.exception, SystemExit | None), text
+    assert result.exit_code in {0, FOUND}
+    assert all(each["message"] for each in json.loads(result.stdout))

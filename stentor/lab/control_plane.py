@@ -27,6 +27,7 @@ _POLL_S: Final = 0.1
 _PROGRAMS: Final = ("etcd", "kube-apiserver", "kubectl")
 LOOPBACK: Final = "127.0.0.1"
 _ASSETS: Final = "KUBEBUILDER_ASSETS"
+_VERSION: Final = "STENTOR_KUBERNETES"  # a minor of tests/cluster/binaries, 1.35; else the newest
 
 
 def cache_directory() -> Path:
@@ -38,16 +39,19 @@ def cache_directory() -> Path:
 def programs() -> dict[str, Path]:
     """Paths of etcd, kube-apiserver and kubectl. Raises LabError that says how to get them."""
     given = os.environ.get(_ASSETS)
+    version = os.environ.get(_VERSION)
+    built = cache_directory() / (f"kubernetes-{version}" if version else "")
     found: dict[str, Path] = {}
     for name in _PROGRAMS:
-        path = Path(given or cache_directory()) / name
+        path = Path(given or built) / name
         elsewhere = shutil.which(name) if not given else None
         if path.is_file():
             found[name] = path
         elif elsewhere:
             found[name] = Path(elsewhere)
     if missing := [name for name in _PROGRAMS if name not in found]:
-        where = f"in {_ASSETS}={given}" if given else "here; run scripts/build_cluster"
+        of_version = f" of {_VERSION}={version}" if version else ""
+        where = f"in {_ASSETS}={given}" if given else f"here{of_version}; run scripts/build_cluster"
         raise LabError(f"no {', '.join(missing)} {where}")
     return found
 

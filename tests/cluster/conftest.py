@@ -25,7 +25,11 @@ _LOG_LINES = 20
 
 @contextlib.contextmanager
 def running_plane() -> Iterator[ControlPlane]:
-    """Run an API server while the context lasts; its logs are shown with failures."""
+    """
+    Run an API server while the context lasts; its logs are shown with failures.
+
+    Of the minor that STENTOR_KUBERNETES names, or else the newest.
+    """
     try:
         programs()
     except LabError as exc:

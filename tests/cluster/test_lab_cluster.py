@@ -80,6 +80,20 @@ def test_programs_that_are_missing_are_named(
     assert f"no etcd, kube-apiserver, kubectl in KUBEBUILDER_ASSETS={tmp_path}" in done.stderr
 
 
+def test_a_version_that_was_not_built_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    monkeypatch.setenv("STENTOR_CACHE", str(tmp_path))
+    monkeypatch.setenv("STENTOR_KUBERNETES", "1.35")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    done = run(tmp_path / "lab", "up")
+
+    assert done.returncode == 1
+    assert "no etcd, kube-apiserver, kubectl here of STENTOR_KUBERNETES=1.35; run" in done.stderr
+
+
 def test_a_plane_that_never_was_is_taken_down_in_silence(tmp_path: Path) -> None:
     ControlPlane(tmp_path / "nowhere").down()
 

@@ -237,14 +237,14 @@ def _in_place_of(value: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def altered(draw: st.DrawFn, specs: st.SearchStrategy[Raw]) -> Raw:
     """A spec of `specs` in which one field or entry is another, is gone, or is new."""
-    spec = draw(specs)
+    spec = copy.deepcopy(draw(specs))  # parts of it belong to the strategy
     places = list(_places(spec))
     parent, key = draw(st.sampled_from(places)) if places else (spec, "surplus")
     match draw(st.sampled_from(["other", "other", "gone", "twice", "surplus"])):
         case "gone" if places:
             del parent[key]
         case "twice" if isinstance(parent, list):
-            parent.append(copy.deepcopy(parent[int(key)]))
+            parent.append(parent[int(key)])
         case "surplus":
             spec[draw(st.sampled_from(["surplus", *_FIELDS]))] = draw(_ODD)
         case _:

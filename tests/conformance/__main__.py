@@ -1,4 +1,4 @@
-"""`python -m tests.conformance FILE... [--suite AREA/SUITE] [--list-failures]`."""
+"""`python -m tests.conformance FILE... [--suite AREA/SUITE]... [--list-failures]`."""
 
 import argparse
 import sys
@@ -26,16 +26,23 @@ def main(arguments: list[str] | None = None) -> int:
         description="Run behaviour cases against the product's own functions.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--suite", default="*", metavar="AREA/SUITE", help="shell pattern")
+    parser.add_argument(
+        "--suite",
+        action="append",
+        dest="suites",
+        metavar="AREA/SUITE",
+        help="shell pattern; repeatable",
+    )
     parser.add_argument("--list-failures", action="store_true", help="say what was wrong, too")
     options = parser.parse_args(arguments)
+    patterns: list[str] = options.suites or ["*"]
     try:
-        cases = [case for path in options.files for case in chosen(load(path), options.suite)]
+        cases = [case for path in options.files for case in chosen(load(path), patterns)]
     except UnusableError as exc:
         print(exc, file=sys.stderr)
         return 2
     if not cases:
-        print(f"no suite matches {options.suite!r}", file=sys.stderr)
+        print(f"no suite matches {' or '.join(patterns)}", file=sys.stderr)
         return 2
     return report(cases, explained=options.list_failures)
 

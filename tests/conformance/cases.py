@@ -1,7 +1,7 @@
 """Conformance data: the cases of a file, and what a run of them found."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,10 @@ def load_differences(path: Path) -> dict[str, str]:
     return {entry["id"]: entry["reason"] for entry in yaml.safe_load(path.read_text()) or ()}
 
 
-def chosen(cases: list[Case], pattern: str) -> list[Case]:
-    """The cases whose area/suite matches a shell pattern."""
-    return [case for case in cases if fnmatchcase(case.path, pattern)]
+def chosen(cases: list[Case], patterns: Iterable[str]) -> list[Case]:
+    """The cases whose area/suite matches any of some shell patterns."""
+    wanted = tuple(patterns)
+    return [case for case in cases if any(fnmatchcase(case.path, each) for each in wanted)]
 
 
 def run_case(case: Case, adapters: Mapping[str, Adapter]) -> Outcome:

@@ -89,6 +89,15 @@ def test_a_file_of_another_shape_is_refused(
     assert "not conformance data" in capsys.readouterr().err
 
 
+def test_every_suite_asked_for_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    suites = ["misc/tls-flags", "bgp/filter-by-node"]
+
+    status = main([str(DATA), *(word for suite in suites for word in ("--suite", suite))])
+
+    *rows, _ = capsys.readouterr().out.splitlines()
+    assert (status, sorted(row.split()[0] for row in rows)) == (0, sorted(suites))
+
+
 def test_a_pattern_that_matches_nothing_is_not_a_success(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

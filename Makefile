@@ -16,7 +16,7 @@ test: ## Everything: style, unit, simulator, packet, gossip interop, lab, API se
 	@scripts/setup kernels
 	@scripts/build_peers
 	@scripts/build_cluster
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 .PHONY: kernels
 kernels: ## Every test in VMs, on every kernel: 6.1 and 6.12, bonds, VLANs, IPVS, frozen hosts

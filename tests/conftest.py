@@ -6,11 +6,11 @@ computes, then the VMs: all of the one kind stay in order, and share their fixtu
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Times belong into `make bench`: a busy machine must not fail a property.
 settings.register_profile("stentor", deadline=None)
@@ -26,20 +26,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share out the tests; skip those that need root when there is none (CI must have it)."""
-    may_skip = os.geteuid() != 0 and not os.environ.get("CI")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
-        if may_skip and item.get_closest_marker("root"):
-            item.add_marker(pytest.mark.skip(reason="needs root (namespaces and BPF)"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Share out the tests by kind."""
+    return _ByKind(config, log)
 
 
-def _group(path: Path) -> str:
-    kind = path.relative_to(Path(__file__).parent).parts[0]
-    if kind == _VMS:
-        return kind
-    return "computing" if kind in _COMPUTING else "machine"
+class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
+    """Gives each worker whole kinds of tests, the largest first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        kind = nodeid.split("/")[1]
+        if kind == _VMS:
+            return kind
+        return "computing" if kind in _COMPUTING else "machine"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs root when there is none; CI (which sets CI) must have it."""
+    if item.get_closest_marker("root") and os.geteuid() != 0 and not os.environ.get("CI"):
+        pytest.skip("needs root (namespaces and BPF)")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

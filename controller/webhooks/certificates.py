@@ -133,6 +133,7 @@ class Renew:
     reason: Fault
     keep: tuple[x509.Certificate, ...] = ()
     detail: str = ""
+    meanwhile: Stored | None = None  # what is there, where it serves until it ends
 
 
 @attrs.frozen
@@ -167,7 +168,8 @@ def plan(
         old = (*authorities_in(data), *remembered)
         valid = [each for each in old if _is_valid(each, now)]
         kept = _distinct((*mine, *valid))[: MOST_AUTHORITIES - 1]
-        return Renew(fault or Fault.UNREADABLE, kept, detail)
+        meanwhile = stored if fault is Fault.DUE else None
+        return Renew(fault or Fault.UNREADABLE, kept, detail, meanwhile)
     if all(each in stored.authorities for each in mine):
         return Nothing(stored)
     return Trust(stored.with_authorities(mine))

@@ -163,7 +163,7 @@ class Keeper:
         problems: list[ApiError] = []
         if not all(reflector.is_synced for reflector in self._seen.values()):
             return LONGEST_SLEEP_S, problems
-        stored = await self._kept_secret()
+        stored = await self._kept_secret(problems)
         self._remembered = stored.authorities
         for place in (CONFIGURATION, DEFINITION):
             try:
@@ -178,8 +178,12 @@ class Keeper:
 
     # --- the Secret
 
-    async def _kept_secret(self) -> Stored:
-        """What the Secret holds, made anew where it must. ApiError 409: somebody was faster."""
+    async def _kept_secret(self, problems: list[ApiError]) -> Stored:
+        """
+        What the Secret holds, made anew where it must. ApiError 409: somebody was faster.
+
+        One that is due and cannot be written is served until it ends, also by who has just started.
+        """
         decided = self._plan(self._copy_of(self.secret))
         if isinstance(decided, Nothing):
             return decided.stored
@@ -193,7 +197,13 @@ class Keeper:
             self.log.info("authority_kept", secret=self.secret.name)
             return decided.stored
         stored = issue(self.policy, self.wall(), decided.keep)
-        await self._write_secret(raw, stored)
+        try:
+            await self._write_secret(raw, stored)
+        except ApiError as exc:
+            if exc.is_conflict or decided.meanwhile is None:
+                raise
+            problems.append(exc)
+            return decided.meanwhile
         self._tell_made(decided, stored)
         return stored
 
@@ -236,10 +246,11 @@ class Keeper:
             return None
         # Not by a copy of the Secret that is behind: that would take away a CA that is in use.
         fresh = self._plan(await self._fresh(self.secret))
+        trusted = fresh.meanwhile if isinstance(fresh, Renew) else fresh.stored
         raw = await self._fresh(place)
-        if not isinstance(fresh, Nothing) or raw is None:
+        if trusted is None or isinstance(fresh, Trust) or raw is None:
             return self._changed.set()
-        changed = with_bundle(raw, fresh.stored.bundle)
+        changed = with_bundle(raw, trusted.bundle)
         if changed is None:
             return None
         await self.api.replace(place.path, changed, _OWNER)
@@ -247,7 +258,7 @@ class Keeper:
             "authorities_injected",
             kind=place.kind,
             name=place.name,
-            authorities=len(fresh.stored.authorities),
+            authorities=len(trusted.authorities),
         )
         return None
 

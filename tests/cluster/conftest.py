@@ -16,7 +16,6 @@ from crds.generate import FILES, definition
 from stentor.lab.control_plane import ControlPlane, programs
 from stentor.lab.errors import LabError
 from tests.cluster.kubectl import Kubectl
-from tests.eventually import DEADLINES, eventually
 from tests.logs import show_ends
 
 _planes: list[ControlPlane] = []
@@ -61,13 +60,7 @@ def kubectl(plane: ControlPlane) -> Kubectl:
     crds = [definition(kind) for kind in FILES]
     answer = run.apply(*crds)
     assert (answer.code, answer.errors) == (0, ""), answer.errors
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds]
-    eventually(  # not at once: kubectl ends with an error where there are no conditions yet
-        lambda: run("wait", "--for=condition=Established", "--timeout=30s", *names),
-        until=lambda answer: answer.code == 0,
-        within_s=DEADLINES.process_up,
-        what="definitions established",
-    )
+    run.wait_established(crds)
     return run
 
 

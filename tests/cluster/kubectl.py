@@ -1,12 +1,14 @@
 """kubectl against the control plane of a test."""
 
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 import yaml
 
 from stentor.lab.control_plane import ControlPlane, programs
+from tests.eventually import DEADLINES, eventually
 
 WITHIN_S = 60.0
 
@@ -55,3 +57,17 @@ class Kubectl:
         assert answer.code == 0, answer.errors  # a warning that a version is deprecated is fine
         found: dict[str, Any] = yaml.safe_load(answer.output)
         return found
+
+    def wait_established(self, definitions: Iterable[dict[str, Any]]) -> None:
+        """Wait until these CustomResourceDefinitions are served; fails the test if they never are.
+
+        Not at once: kubectl ends with an error where there are no conditions yet, and on a busy
+        machine it complains of watches that it has itself ended.
+        """
+        names = [f"crd/{each['metadata']['name']}" for each in definitions]
+        eventually(
+            lambda: self("wait", "--for=condition=Established", "--timeout=30s", *names),
+            until=lambda answer: answer.code == 0,
+            within_s=DEADLINES.process_up,
+            what="definitions established",
+        )

@@ -39,8 +39,7 @@ def installation(judged_plane: ControlPlane) -> Iterator[Judged]:
         ]
         applied = made.kubectl.apply(*namespaces, *nodes, *definitions, configuration(url=made.url))
         assert applied.code == 0, applied.errors
-        names = [f"crd/{each['metadata']['name']}" for each in definitions]
-        made.kubectl.good("wait", "--for=condition=Established", "--timeout=60s", *names)
+        made.kubectl.wait_established(definitions)
         yield made
 
 

@@ -1,12 +1,14 @@
 """What people see of the webhooks: refusals, conversion, and what happens while they are down."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from controller.webhooks.certificates import Lifetime
 from crds.bgp_peer_v1beta1 import V1BETA1, V1BETA2
 from tests.cluster.webhooks.rig import NAMESPACE, Judged
 from tests.eventually import DEADLINES, eventually
@@ -189,6 +191,32 @@ def test_a_controller_that_may_not_tell_whom_to_trust_serves_in_the_end(
     told = [event["message"] for event in replica.lines.of("certificate_not_kept")]
     assert any("metallb-webhook-configuration: 403 Forbidden" in message for message in told)
     assert any("bgppeers.metallb.io: 403 Forbidden" in message for message in told)
+
+
+def test_a_certificate_that_is_due_and_may_not_be_replaced_is_served_by_who_starts(
+    judged: Judged, tmp_path: Path
+) -> None:
+    """A controller that restarts where a right was taken away must not stop at that."""
+    judged.aim(judged.start())
+    judged.stop_all()
+    role = ("role", "stentor-webhooks", "-n", NAMESPACE)
+    judged.kubectl.good("apply", "-f", str(DEPLOY / "rbac.yaml"))
+    reads_only = '[{"op": "replace", "path": "/rules/3/verbs", "value": ["get", "list", "watch"]}]'
+    judged.kubectl.good("patch", *role, "--type=json", "-p", reads_only)
+    token = judged.kubectl.good("create", "token", "stentor-controller", "-n", NAMESPACE).strip()
+    always_due = Lifetime(timedelta(days=90), timedelta(days=91))
+    path = kubeconfig_of(judged, token, tmp_path)
+    replica = judged.start(kubeconfig=str(path), lifetime=always_due)
+    judged.aim(replica)
+
+    answer = judged.kubectl.apply(pool("st-a", "192.0.2.0/24"))
+    judged.kubectl("delete", "ipaddresspool", "st-a", "-n", NAMESPACE)
+    judged.kubectl("delete", *role)
+
+    assert answer.code == 0, answer.errors
+    assert replica.lines.of("certificate_made") == []
+    told = [event["message"] for event in replica.lines.of("certificate_not_kept")]
+    assert any("metallb-webhook-cert: 403 Forbidden" in message for message in told)
 
 
 def test_a_controller_that_may_not_read_says_so(judged: Judged, tmp_path: Path) -> None:

@@ -94,6 +94,16 @@ def test_a_certificate_is_renewed_when_it_no_longer_serves(
     assert reason is (decided.reason if isinstance(decided, Renew) else None)
 
 
+def test_what_is_due_serves_until_it_ends_where_nothing_else_can_be_written() -> None:
+    due, ended = (plan(GOOD.data(), POLICY, NOW + days * DAY, None) for days in (61, 91))
+
+    assert isinstance(due, Renew)
+    assert due.meanwhile is not None
+    assert due.meanwhile.pair.certificate == GOOD.pair.certificate
+    assert isinstance(ended, Renew)
+    assert ended.meanwhile is None
+
+
 @pytest.mark.parametrize("data", [None, GOOD.data(), changed(tls_key="%%%"), changed(ca_crt="%")])
 def test_what_is_served_stays_trusted_whatever_becomes_of_the_secret(data: Data | None) -> None:
     decided = plan(data, POLICY, NOW, OTHER.pair)

@@ -27,7 +27,7 @@ IMPAIRMENTS = {
 
 @attrs.frozen
 class Links:
-    """The ring in the VM, and what to do to its links."""
+    """The ring in the VM, and what to do to its links and hosts."""
 
     vm: Vm
 
@@ -47,6 +47,10 @@ class Links:
     def watch(self, beats: int) -> dict[str, Any]:
         """What the ring does in peace until so many beats came back to each."""
         return dict(self._call("watch", beats=beats))
+
+    def kill(self, node: str) -> dict[str, Any]:
+        """End a host; who holds the VIPs then and who speaks for them, see guest/ring.py."""
+        return dict(self._call("kill", name=node))
 
     def _call(self, function: str, **keywords: Any) -> Any:
         return self.vm.call(f"{RING}:{function}", within_s=RING_S, **keywords)
@@ -73,3 +77,17 @@ def test_links_that_are_bad_make_no_false_failover(links: Links, how: str) -> No
     assert seen["holders"] == owners
     if "loss" in how:
         assert all(queue["drops"] for queue in links.queues())
+
+
+@pytest.mark.parametrize("how", ["loss-5", "delay", "reordering"])
+def test_a_host_that_dies_behind_bad_links_is_replaced_by_one_voice(links: Links, how: str) -> None:
+    owners = links.calm()
+    victim = min(owners.items())[1]
+    links.impair(IMPAIRMENTS[how])
+
+    after = links.kill(victim)
+
+    heirs = after["holders"]
+    assert victim not in heirs.values()
+    assert after["spoke"] == {vip: [heir] for vip, heir in heirs.items()}
+    assert after["endless"] == []

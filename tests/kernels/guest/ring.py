@@ -14,7 +14,8 @@ from typing import Any, Final
 from stentor.lab import chaos_bench, views
 from stentor.lab.chaos_bench import Bench
 from stentor.lab.chaos_frames import Tape
-from stentor.lab.lab import Lab
+from stentor.lab.chaos_voices import Quarrel, by_vip, quarrels
+from stentor.lab.lab import Lab, Target
 from stentor.lab.secret import key_flags
 from stentor.lab.topology import Host, Topology
 from stentor.lab.views import Holders
@@ -26,6 +27,9 @@ from tests.kernels.guest import net
 WITHIN_S: Final = 240.0  # by the guest's clock; its nodes share one slow processor
 # Far beyond what a lab has under way: a full queue would be a loss that nobody asked for.
 _LIMIT: Final = 20_000
+_WORDS: Final = 20  # of a VIP's holder, until it counts as its only voice
+# Rules settle two voices in a fraction of this, netem's delay included (tests/lab/witness.py).
+_ENDLESS_NS: Final = 2_000_000_000
 _open: list[Bench] = []
 _kept: Final = ExitStack()  # the listener, which ends with this process
 
@@ -43,10 +47,13 @@ def start() -> None:
 
 
 def calm() -> dict[str, str]:
-    """Repair links, and wait until all nodes agree who holds what: VIP -> node."""
+    """Repair links and hosts, and wait until all nodes agree who holds what: VIP -> node."""
     [bench] = _open
     for host in bench.lab.topology.hosts:
         _tc("del", host, check=False)
+    for node in bench.lab.topology.nodes:
+        if bench.lab.speaker(node) is None:
+            bench.lab.heal(node)
     _wait_for_beats(40)
     return _agreed(bench.lab.topology.nodes)
 
@@ -85,6 +92,60 @@ def watch(beats: int) -> dict[str, Any]:
         "events": dict(tallies.events),
         "holders": dict(views.holders(bench.lab).agreed),
     }
+
+
+def kill(name: str) -> dict[str, Any]:
+    """
+    End a host, its link with it, and wait until the others agree.
+
+    Returns `holders` by them, who then `spoke` for each VIP, and `endless`: who did beside another.
+    The client asks all the time; only here, since that takes as much as a herald.
+    """
+    [bench] = _open
+    rest = tuple(node for node in bench.lab.topology.nodes if node.name != name)
+    bench.tape.rewind()
+    with chaos_bench.probing(bench.lab):
+        _wait_for_words(bench)
+        bench.lab.kill(bench.lab.topology.node(name), Target.HOST)
+        holders = _agreed(rest)
+        endless = [q for q in quarrels(bench.tape.read()) if q.length_ns > _ENDLESS_NS]
+        bench.tape.rewind()
+        _wait_for_words(bench)
+    return {
+        "holders": holders,
+        "spoke": _spoke(bench),
+        "endless": [_told(bench, quarrel) for quarrel in endless],
+    }
+
+
+def _wait_for_words(bench: Bench) -> None:
+    """Wait until every VIP was spoken for often enough."""
+    vips = [vip for pair in bench.lab.topology.vips for vip in pair]
+
+    def words() -> list[int]:
+        heard = by_vip(bench.tape.read())
+        return [len(heard.get(vip, ())) for vip in vips]
+
+    eventually(words, until=lambda w: min(w) >= _WORDS, within_s=WITHIN_S, what="all were heard")
+
+
+def _spoke(bench: Bench) -> dict[str, list[str]]:
+    vips = {vip for pair in bench.lab.topology.vips for vip in pair}
+    heard = by_vip(bench.tape.read())
+    return {
+        str(vip): sorted({_name(bench, one.lladdr) for one in heard[vip]})
+        for vip in sorted(vips, key=str)
+    }
+
+
+def _told(bench: Bench, quarrel: Quarrel) -> str:
+    names = ", ".join(_name(bench, voice) for voice in quarrel.voices)
+    return f"{quarrel.vip}: {names} for {quarrel.length_ns / 1e9:.1f} s"
+
+
+def _name(bench: Bench, lladdr: bytes) -> str:
+    known = {host.lladdr_text: host.name for host in bench.lab.topology.hosts}
+    return known.get(lladdr.hex(":"), lladdr.hex(":"))
 
 
 def _agreed(nodes: tuple[Host, ...]) -> dict[str, str]:

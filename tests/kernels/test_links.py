@@ -75,8 +75,9 @@ def test_links_that_are_bad_make_no_false_failover(links: Links, how: str) -> No
 
     assert seen["false_failovers"] == 0, seen
     assert seen["holders"] == owners
-    if "loss" in how:
-        assert all(queue["drops"] for queue in links.queues())
+    if "loss" in how:  # client and router say next to nothing here
+        drops = {queue["dev"]: queue["drops"] for queue in links.queues()}
+        assert all(drops[node] for node in set(owners.values())), drops
 
 
 @pytest.mark.parametrize("how", ["loss-5", "delay", "reordering"])

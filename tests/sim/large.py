@@ -125,6 +125,7 @@ class LargeWorld(World):
                 sentries.survey(now)
             is_quiet = sentry.silence.next_wakeup() == inf and not host.is_waiting
             is_quiet = is_quiet and not sentries.paths.is_seeking()
+            is_quiet = is_quiet and _fenced(sentries.fences) <= watched  # told of a fence meanwhile
             if is_quiet and sentry.vigil.watchees.keys() == watched:
                 return False
             del self.dozing[name]

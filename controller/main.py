@@ -28,7 +28,8 @@ from controller.webhooks.trust import Waits
 from stentor.cluster.api import Api, connect
 from stentor.cluster.errors import KubeconfigError
 from stentor.cluster.reflector import Reflector
-from stentor.exits import ExitCode, FatalError, fatal_in
+from stentor.daemon import exit_code_of, until_signalled
+from stentor.exits import ExitCode, FatalError
 from stentor.logging import Log, bridge_libraries, of_process
 from stentor.metrics import Endpoint, Page, Reply, exposition
 from stentor.tls_context import server_context, use_certificate
@@ -176,22 +177,9 @@ def run(settings: Settings) -> int:
     """Run a controller until it is told to stop; returns the exit code."""
     log = of_process("controller", settings.log_level, time.time)
     bridge_libraries(log)
-    try:
-        asyncio.run(_until_terminated(Controller(settings, log, Random())))
-    except BaseExceptionGroup as group:
-        fatal = fatal_in(group)
-        if fatal is None:
-            raise
-        log.error(fatal.event, message=str(fatal))
-        return fatal.code
-    log.info("controller_stopped")
-    return ExitCode.OK
-
-
-async def _until_terminated(controller: Controller) -> None:
-    running = asyncio.ensure_future(controller.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    controller = Controller(settings, log, Random())
+    told = (signal.SIGTERM, signal.SIGINT)
+    code = exit_code_of(lambda: asyncio.run(until_signalled(controller.run(), *told)), log)
+    if code is ExitCode.OK:
+        log.info("controller_stopped")
+    return code

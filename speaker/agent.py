@@ -33,7 +33,8 @@ from stentor.cluster.errors import ApplyError
 from stentor.cluster.manifests import ManifestSource
 from stentor.cluster.objects import World
 from stentor.cluster.source import Source
-from stentor.exits import ExitCode, FatalError, fatal_in
+from stentor.daemon import exit_code_of, until_signalled
+from stentor.exits import ExitCode, FatalError
 from stentor.logging import Log, bridge_libraries, of_process
 from stentor.metrics import Endpoint, Page, Reply
 
@@ -194,23 +195,10 @@ def main() -> int:
     directory = Path(settings.manifests)
     status = StatusApplier(directory, settings.node, log)
     agent = Agent(settings, ManifestSource(directory, settings.lb_class), status, log, Random())
-    try:
-        asyncio.run(_until_terminated(agent))
-    except BaseExceptionGroup as group:
-        fatal = fatal_in(group)
-        if fatal is None:
-            raise
-        log.error(fatal.event, message=str(fatal))
-        return fatal.code
-    status.clear()
-    return ExitCode.OK
-
-
-async def _until_terminated(agent: Agent) -> None:
-    running = asyncio.ensure_future(agent.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    code = exit_code_of(lambda: asyncio.run(until_signalled(agent.run(), signal.SIGTERM)), log)
+    if code is ExitCode.OK:
+        status.clear()
+    return code
 
 
 if __name__ == "__main__":

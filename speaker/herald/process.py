@@ -33,7 +33,8 @@ from speaker.herald.secret import read_keyring
 from speaker.herald.segments import Segments
 from speaker.herald.server import LinkServer
 from speaker.state_dir import lock, next_generation
-from stentor.exits import ExitCode, FatalError, fatal_in
+from stentor.daemon import exit_code_of
+from stentor.exits import ExitCode, FatalError
 from stentor.logging import Log, of_process
 
 PREDECESSOR_GONE_S = 2.0  # a killed supervisor's herald is being killed by the kernel
@@ -47,19 +48,12 @@ def run(text: str, granted: Mapping[str, bool]) -> int:
     """
     settings = from_json(text)
     log = of_process("herald", settings.log_level, time.time, node=settings.node)
-    try:
+
+    def work() -> None:
         with lock(settings.state_path, "herald", PREDECESSOR_GONE_S):
             asyncio.run(_serve(settings, log, granted))
-    except FatalError as exc:
-        log.error(exc.event, message=str(exc))
-        return exc.code
-    except BaseExceptionGroup as group:
-        fatal = fatal_in(group)
-        if fatal is None:
-            raise
-        log.error(fatal.event, message=str(fatal))
-        return fatal.code
-    return ExitCode.OK
+
+    return exit_code_of(work, log)
 
 
 async def _serve(settings: Settings, log: Log, granted: Mapping[str, bool]) -> None:

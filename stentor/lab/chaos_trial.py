@@ -44,7 +44,6 @@ def run(bench: Bench, job: Job) -> Trial:
     """Carry out one trial. Raises TrialFailed and LabError."""
     fault = job.fault
     began = time.monotonic()
-    bench.settle()
     chaos_rolling.prepare(bench, fault)
     owners = bench.settle()
     victim = choose(bench.lab.topology.nodes, owners, job.number)

@@ -213,11 +213,8 @@ class LargeWorld(World):
             target = self.hosts[node]
             if self.leaves_out and not (target.is_up and self.segment.is_open(source, node)):
                 continue
-            if is_calm and isinstance(hello, Hello):
-                if repeated is not None and self._has_heard(repeated, hello, target):
-                    continue
-                if self._is_known(hello, target):
-                    continue
+            if is_calm and isinstance(hello, Hello) and self._is_known(hello, target, repeated):
+                continue
             host.do(herald.swim.send_user(node, action.payload))
 
     def _repeated(self, source: str, hello: Hello) -> Hello | None:
@@ -229,30 +226,26 @@ class LargeWorld(World):
         is_same = before.fences == hello.fences and _lasting(before) == _lasting(hello)
         return before if is_same else None
 
-    def _has_heard(self, before: Hello, hello: Hello, target: Host) -> bool:
-        """The quick way of `_is_known`, for who has heard the very one before."""
-        if target.herald is None or not target.runs:
-            return False
-        peer = target.herald.core._world.peers.get(hello.node)
-        if peer is None or peer.hello is not before:
-            return False
-        if not (peer.is_member and peer.is_alive and peer.differs_since is None):
-            return False
-        peer.hello, peer.heard_at = hello, self.engine.now
-        return True
+    def _is_known(self, hello: Hello, target: Host, repeated: Hello | None) -> bool:
+        """
+        Note that a hello came that says nothing new; False when it has to be read.
 
-    def _is_known(self, hello: Hello, target: Host) -> bool:
-        """Note that a hello came that says nothing new; False when it has to be read."""
+        `repeated` is the one before where it said the same: who has heard that need not compare.
+        """
         if target.herald is None or not target.runs:
             return False
         core = target.herald.core
         peer = core._world.peers.get(hello.node)
-        if peer is None or (before := peer.hello) is None or before.seq >= hello.seq:
+        if peer is None or (before := peer.hello) is None:
             return False
-        is_settled = peer.is_member and peer.is_alive and peer.differs_since is None
-        if not is_settled or peer.instance != hello.instance or _lasting(before) != _lasting(hello):
+        if not (peer.is_member and peer.is_alive and peer.differs_since is None):
             return False
-        if hello.fences != before.fences and not _knows(core.sentries.fences, hello.fences):
+        if before is not repeated and (
+            before.seq >= hello.seq
+            or peer.instance != hello.instance
+            or _lasting(before) != _lasting(hello)
+            or (hello.fences != before.fences and not _knows(core.sentries.fences, hello.fences))
+        ):
             return False
         peer.hello, peer.heard_at = hello, self.engine.now
         return True

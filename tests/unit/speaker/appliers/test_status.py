@@ -1,6 +1,5 @@
 """Status of Services and configuration, and what the log tells of changes."""
 
-import json
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from speaker.reasons import Reason
 from stentor.cluster.findings import Finding
 from stentor.cluster.objects import Key
 from stentor.logging import Log
+from tests.log_lines import Lines
 
 KEY = Key("demo", "web")
 VIP = "192.0.2.100"
@@ -22,16 +22,6 @@ PLAN = L2Plan(
     "n1", (), {KEY: ServicePlan(key=KEY, vips=(ip_address(VIP),), cause=Reason.ANNOUNCED)}
 )
 FINDING = Finding("a.yaml", 3, "Service demo/web", "spec.type", "no such type")
-
-
-@attrs.define
-class Lines:
-    """Collects events."""
-
-    events: list[str] = attrs.field(factory=list)
-
-    def write(self, line: bytes) -> None:
-        self.events.append(json.loads(line)["event"])
 
 
 def view(holder: str | None, reason: str) -> View:
@@ -76,7 +66,11 @@ async def test_applying_twice_says_everything_once(tmp_path: Path) -> None:
     for _ in range(2):
         await applier.apply(report)
 
-    assert sorted(sink.events) == ["input_refused", "nodeAssigned", "service_planned"]
+    assert sorted(event["event"] for event in sink.events) == [
+        "input_refused",
+        "nodeAssigned",
+        "service_planned",
+    ]
     path = tmp_path / ".status/nodes/n1/ServiceL2Status/demo_web.yaml"
     assert yaml.safe_load(path.read_text())["status"]["serviceName"] == "web"
 
@@ -88,7 +82,7 @@ async def test_a_service_that_moves_away_is_withdrawn(tmp_path: Path) -> None:
 
     await applier.apply(Report(PLAN, view("n2", "held_by_peer"), ()))
 
-    assert sink.events[-1] == "service_withdrawn"
+    assert sink.events[-1]["event"] == "service_withdrawn"
     assert not (tmp_path / ".status/nodes/n1/ServiceL2Status/demo_web.yaml").exists()
 
 
